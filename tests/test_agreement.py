@@ -1,0 +1,523 @@
+"""Agreement: exact numbers and boundaries by hand, properties, and the mutants that it owns."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fixtures.agreement import Agreement, Element, agree, agree_all, assert_verdict, json_safe, largest, softmax
+from fixtures.tolerances import TABLE, Tolerance, tolerance
+
+QUICKLY = settings(deadline=None, max_examples=40, derandomize=True)
+NAMES = ("cat.jpg", "dog.jpg")
+# Powers of two keep every figure below exact. The scale is 8, the errors 1/16 and 1/8 of it.
+REFERENCE = numpy.array([[4.0, 2.0, -8.0], [1.0, 0.0, 2.0]])
+ACTUAL = numpy.array([[4.0, 2.5, -8.0], [1.0, 0.0, 1.0]])
+
+
+def within(relative_error: float | None, cosine: float = -1.0, **limits) -> Tolerance:
+    return Tolerance("fp16", relative_error, cosine, flips_excused=1, counts=True, source="by hand", **limits)
+
+
+def test_figures_by_hand():
+    found = agree(ACTUAL, REFERENCE, within(1 / 16), NAMES)
+    assert found.scale == 8
+    assert found.max_relative_error == 1 / 8
+    assert found.mean_relative_error == pytest.approx((1 / 16 + 1 / 8) / 6, rel=1e-15)
+    assert found.cosine == pytest.approx(3 / math.sqrt(2 * 5), rel=1e-15)
+    assert found.mismatch_fraction == 1 / 6
+    assert found.smallest_passing_tolerance == 1 / 8
+    assert (found.non_finite, found.identified, found.output) == (0, None, "")
+    places = [(at.photograph, at.index, at.got, at.expected, at.error) for at in found.worst]
+    assert places[:2] == [("dog.jpg", (2,), 1, 2, 1 / 8), ("cat.jpg", (1,), 2.5, 2, 1 / 16)]
+    assert len(places) == 5
+    assert found.where is found.worst[0]
+    assert not found
+
+
+def test_the_error_limit_is_inclusive():
+    assert agree(ACTUAL, REFERENCE, within(1 / 8), NAMES)
+    assert not agree(ACTUAL, REFERENCE, within(numpy.nextafter(1 / 8, 0)), NAMES)
+
+
+def test_the_smallest_passing_tolerance_passes_and_the_next_smaller_does_not():
+    found = agree(ACTUAL * 1.1, REFERENCE, within(1e-3), NAMES).smallest_passing_tolerance
+    assert agree(ACTUAL * 1.1, REFERENCE, within(found), NAMES)
+    assert not agree(ACTUAL * 1.1, REFERENCE, within(numpy.nextafter(found, 0)), NAMES)
+
+
+def test_the_cosine_limit_is_inclusive_and_no_tolerance_mends_it():
+    cosine = agree(ACTUAL, REFERENCE, within(1 / 8), NAMES).cosine
+    assert agree(ACTUAL, REFERENCE, within(1 / 8, cosine), NAMES)
+    found = agree(ACTUAL, REFERENCE, within(1 / 8, numpy.nextafter(cosine, 1)), NAMES)
+    assert not found
+    assert found.smallest_passing_tolerance is None
+    assert found.reason == "cosine 0.948683 is below 0.948683"
+
+
+def test_the_cosine_is_the_smallest_of_all_photographs_wherever_it_stands():
+    for order in ([0, 1], [1, 0]):
+        found = agree(ACTUAL[order], REFERENCE[order], within(1.0 - 1e-9), NAMES)
+        assert found.cosine == pytest.approx(3 / math.sqrt(10), rel=1e-15)
+
+
+def test_nothing_is_like_zeros_but_zeros():
+    reference = numpy.array([[1.0, 2.0], [0.0, 0.0]])
+    assert agree(reference, reference, within(0.1), NAMES).cosine == pytest.approx(1, abs=1e-15)
+    assert agree(reference + [[0, 0], [0.01, 0]], reference, within(0.1), NAMES).cosine == 0
+    assert agree([[1.0, 2.0], [0, 0]], [[1.0, 2.0], [0.01, 0]], within(0.1), NAMES).cosine == 0
+
+
+def test_the_largest_change_of_a_probability():
+    reference = numpy.log([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
+    actual = numpy.log([[0.5, 0.25, 0.25], [0.2, 0.1, 0.7]])
+    assert agree(actual, reference, within(1e-3), NAMES).max_probability_change == pytest.approx(0.1)
+    assert agree(actual[..., None], reference[..., None], within(1e-3), NAMES).max_probability_change is None
+    assert agree(actual[:, 0], reference[:, 0], within(1e-3), NAMES).max_probability_change is None
+
+
+def test_large_logits_have_probabilities_and_float16_is_computed_in_float64():
+    assert softmax(numpy.array([60000.0, 0.0], numpy.float16)).tolist() == [1, 0]
+    assert softmax(numpy.array([[0, math.log(3)]])).tolist() == [pytest.approx([0.25, 0.75])]
+    reference = numpy.array([[60000, 1], [1, 60000]], numpy.float16)
+    found = agree(-reference, reference, within(0.5), NAMES)
+    assert found.max_relative_error == 2  # 120000 overflows float16
+
+
+def test_the_scale_is_the_largest_absolute_value():
+    assert largest(numpy.array([-3.0, 2.0])) == 3
+    assert largest(numpy.array([-2.0, 3.0])) == 3
+
+
+def test_any_shape_and_the_place_of_the_worst_element_in_it():
+    reference = numpy.arange(2.0 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    actual = reference.copy()
+    actual[1, 2, 0, 3] += 119 / 4
+    found = agree(actual, reference, within(0.1), NAMES)
+    assert (found.where.photograph, found.where.index) == ("dog.jpg", (2, 0, 3))
+    assert (found.max_relative_error, found.mismatch_fraction) == (0.25, 1 / 120)
+    assert agree(numpy.array([1.0, 3.0]), numpy.array([1.0, 4.0]), within(0.25), NAMES)
+
+
+def test_the_worst_five_of_many_and_of_equals_the_first():
+    random = numpy.random.default_rng(3)
+    reference = numpy.concatenate([[-1.0], numpy.zeros(999)])[None]
+    for _ in range(20):
+        actual, order = reference.copy(), random.permutation(numpy.arange(1, 1000))
+        actual[0, order[:900]] = numpy.linspace(0.5, 0, 900)
+        actual[0, order[1:3]] = actual[0, order[1]]
+        first, tied, fourth, fifth = order[0], sorted(order[1:3]), order[3], order[4]
+        worst = agree(actual, reference, within(0.1), "a").worst
+        assert [at.index[0] for at in worst] == [first, *tied, fourth, fifth]
+
+
+def test_the_worst_five_come_from_all_photographs_in_order():
+    reference = numpy.zeros((3, 20))
+    reference[:, 0] = [1.0, 2.0, 100.0]
+    errors = {(0, 3): 9.0, (1, 7): -11.0, (2, 1): 10.0, (0, 4): 8.0, (1, 8): 7.0, (2, 2): 1.0}
+    actual = reference.copy()
+    for place, error in errors.items():
+        actual[place] += error
+    found = agree(actual, reference, within(0.01), "abc")
+    assert [(at.photograph, at.index) for at in found.worst] == [
+        ("b", (7,)), ("c", (1,)), ("a", (3,)), ("a", (4,)), ("b", (8,)),
+    ]  # fmt: skip
+    assert [at.error for at in found.worst] == [0.11, 0.1, 0.09, 0.08, 0.07]
+    assert found.mismatch_fraction == 5 / 60  # An error of exactly the tolerance is none.
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_value_that_is_not_finite_is_refused_and_counted(value):
+    actual = REFERENCE.copy()
+    actual[1, 1] = value
+    found = agree(actual, REFERENCE, within(0.5), NAMES)
+    assert not found
+    assert found.non_finite == 1
+    assert found.reason == "1 values are not finite"
+    assert (found.where.photograph, found.where.index) == ("dog.jpg", (1,))
+    assert found.max_relative_error == found.mean_relative_error == math.inf
+    assert math.isnan(found.cosine)
+    assert found.mismatch_fraction == 1 / 6
+    assert found.smallest_passing_tolerance is found.max_probability_change is None
+    assert "65504" in found.report("x")
+
+
+def test_a_finite_value_far_beyond_float32_is_refused_without_a_warning(recwarn):
+    actual = numpy.array([[1e308, 1.0], [2.0, 1.0]])
+    found = agree(actual, numpy.array([[1e-10, 0.0], [0.0, 2e-10]]), within(1.0 - 1e-9), NAMES)
+    assert not found
+    assert found.non_finite == 0
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_reference_that_is_not_finite_is_at_fault_itself(value):
+    reference = REFERENCE.copy()
+    reference[1, 0] = value
+    found = agree(reference, reference, within(0.9), NAMES)
+    assert not found
+    assert found.reason == "the reference itself is not finite, first on dog.jpg"
+    assert found.non_finite == 1
+    assert found.max_relative_error is found.where is None
+    assert "eager gives NaN" in found.report("x").splitlines()[-1]
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (1, 3), (2, 3, 1), (3, 2), ()])
+def test_another_shape_is_a_verdict(shape):
+    found = agree(numpy.ones(shape), REFERENCE, within(0.9), NAMES)
+    assert not found
+    assert found.reason == f"got shape {shape}, expected (2, 3)"
+    assert found.as_dict()["max_relative_error"] is None
+
+
+def test_nothing_agrees_with_nothing():
+    assert "nothing in shape (0, 3)" in agree(REFERENCE[:0], REFERENCE[:0], within(0.9), ()).reason
+
+
+def test_names_must_be_those_of_the_photographs():
+    with pytest.raises(ValueError, match="1 names for 2 photographs"):
+        agree(ACTUAL, REFERENCE, within(0.9), NAMES[:1])
+
+
+def test_a_reference_of_zeros_makes_every_comparison_empty():
+    for count in (1, 2):
+        zeros = numpy.zeros((count, 3))
+        assert agree(zeros, zeros, within(0.9), NAMES[:count]).reason == "the reference is zero everywhere"
+
+
+def test_a_reference_that_a_frozen_engine_would_match_is_refused():
+    reference = numpy.array([[8.0, 1.0], [8.0, 2.0], [7.0, 1.0]])  # They differ by 1/8 of the scale.
+    names = "abc"
+    assert agree(reference, reference, within(numpy.nextafter(1 / 8, 0)), names)
+    found = agree(reference, reference, within(1 / 8), names)
+    assert not found
+    assert found.reason == "the reference hardly depends on the photograph (by 0.125): a frozen engine would pass"
+    for count in (2, 3):
+        same = numpy.repeat(reference[:1], count, axis=0)
+        for limit in (within(1e-9), TABLE["int8", "calibrated"]):
+            assert "frozen" in agree(same, same, limit, names[:count]).reason
+    assert agree(reference, reference, TABLE["int8", "calibrated"], names)
+
+
+def test_one_photograph_can_be_compared():
+    assert agree(REFERENCE[:1], REFERENCE[:1], within(1e-3), NAMES[:1])
+    assert not agree(ACTUAL[:1], REFERENCE[:1], within(1e-3), NAMES[:1])
+
+
+def test_identification_is_judged_where_the_tolerance_asks_for_it():
+    reference = numpy.array([[9.0, 2, 0, 0], [9, 0, 2, 0], [9, 0, 0, 2], [9, 1, 1, 1]])
+    actual = reference[[0, 2, 1, 3]] * 3  # Two of four are taken for each other; the factor does not matter.
+    names = "abcd"
+    half = agree(actual, reference, within(None, identified=0.5), names)
+    assert half
+    assert half.identified == 0.5
+    assert half.mismatch_fraction is None
+    more = agree(actual, reference, within(None, identified=0.51), names)
+    assert not more
+    assert more.reason == "only 50% of the answers are nearest to the reference of their own photograph"
+    assert more.smallest_passing_tolerance is None
+    assert half.smallest_passing_tolerance == half.max_relative_error == 2
+    assert agree(reference, reference, within(None, identified=1.0), names).identified == 1
+    actual[0, 0] = math.nan
+    assert agree(actual, reference, within(None, identified=0.0), names).identified is None
+
+
+def test_rank_correlation_would_not_tell_a_frozen_engine_but_identification_does():
+    reference = realistic_logits()[0]
+    frozen = numpy.repeat(reference[:1], len(reference), axis=0)
+    found = agree(frozen, reference, TABLE["int8", "calibrated"], photographs(reference))
+    assert found.identified == 1 / len(reference)
+    ranks = [numpy.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1] for a, b in zip(frozen, reference)]
+    assert numpy.mean(ranks) > 0.6
+
+
+def test_several_outputs_are_as_good_as_their_worst_each_on_its_own_scale():
+    reference = {"boxes": REFERENCE * 1000, "scores": REFERENCE}
+    actual = {"scores": ACTUAL, "boxes": REFERENCE * 1000 + 8}
+    found = agree_all(actual, reference, within(1 / 8), NAMES)
+    assert found
+    assert (found.output, found.max_relative_error) == ("scores", 1 / 8)
+    found = agree_all(actual, reference, within(1 / 16), NAMES)
+    assert not found
+    assert "x: scores does not agree: error 0.125 is above 0.0625" in found.report("x")
+    assert found.as_dict()["output"] == "scores"
+
+
+def test_a_refused_output_is_worse_than_one_with_a_larger_error():
+    reference = {"a": REFERENCE, "b": REFERENCE, "c": REFERENCE}
+    turned = {"a": REFERENCE, "b": ACTUAL, "c": REFERENCE * [[1, 1, 1], [1, 1, 0.9]]}
+    limit = within(1 / 8, cosine=0.95)  # b fails by its cosine, and is judged worse than c by its error.
+    assert agree_all(turned, reference, limit, NAMES).output == "b"
+    broken = {**turned, "a": REFERENCE[:, :2]}
+    assert agree_all(broken, reference, limit, NAMES).output == "a"
+    assert agree_all({**broken, "c": REFERENCE[:1]}, reference, limit, NAMES).output == "a"
+
+
+def test_a_failing_output_outranks_a_passing_one_with_a_larger_error():
+    reference = {"a": REFERENCE, "b": numpy.array([[80.0, 0], [0, 1e-3]])}
+    actual = {"a": REFERENCE + [[0.5, 0, 0], [0, 0, 0]], "b": numpy.array([[80.0, 0], [1e-3, 0]])}
+    found = agree_all(actual, reference, within(1 / 8, cosine=0.5), NAMES)
+    assert (found.output, found.ok) == ("b", False)
+
+
+@pytest.mark.parametrize("actual", [{}, {"a": REFERENCE}, {"c": REFERENCE, "a": REFERENCE}])
+def test_other_outputs_are_a_verdict(actual):
+    found = agree_all(actual, {"b": REFERENCE, "a": REFERENCE}, within(0.5), NAMES)
+    assert not found
+    assert (found.non_finite, found.where) == (0, None)
+    assert found.reason == f"got the outputs {sorted(actual)}, expected ['a', 'b']"
+    assert not agree_all({}, {}, within(0.5), NAMES)
+
+
+def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
+    report = agree(ACTUAL, REFERENCE, within(1 / 16, 0.9), NAMES).report("resnet18 tensorrt_fp16")
+    assert report.splitlines() == [
+        "resnet18 tensorrt_fp16: output does not agree: error 0.125 is above 0.0625",
+        "  got        cosine 0.948683, error 0.125 (mean 0.0312), largest change of a probability 0.243",
+        "  expected   cosine at least 0.9, error at most 0.0625",
+        "  tolerance  fp16: by hand",
+        "             errors are shares of the reference's largest value, 8; smallest tolerance that passes: 0.125",
+        "  where      dog.jpg [2]: got 1, expected 2, error 0.125",
+        "             cat.jpg [1]: got 2.5, expected 2, error 0.0625",
+        "             cat.jpg [0]: got 4, expected 4, error 0",
+        "             cat.jpg [2]: got -8, expected -8, error 0",
+        "             dog.jpg [0]: got 1, expected 1, error 0",
+        "  mismatch   16.6667% of the elements, 0 not finite",
+        "See whether the fp32 twin agrees: if it does, keep the worst layers in fp32; if not, mend that one first.",
+    ]
+
+
+def test_the_report_without_an_error_limit():
+    actual = REFERENCE.copy()
+    actual[0, 0] = math.nan
+    lines = agree(actual, REFERENCE, within(None, 0.9, identified=0.75), NAMES).report("x").splitlines()
+    assert lines[1:3] == ["  got        cosine nan, error inf (mean inf)", "  expected   cosine at least 0.9"]
+    assert lines[4].endswith("smallest tolerance that passes: none")
+    assert "  mismatch   1 not finite" in lines
+    found = agree(REFERENCE, REFERENCE, within(None, 0.9, identified=0.75), NAMES).report("x")
+    assert found.startswith("x: output agrees\n  got        cosine 1, error 0 (mean 0), 100% identified")
+    assert "expected   cosine at least 0.9, 75% identified" in found
+    assert found.splitlines()[-1] == "  mismatch   0 not finite"
+
+
+def test_the_remedy_belongs_to_the_precision():
+    fp32 = replace(within(1 / 16), precision="fp32")
+    assert "TF32 off" in agree(ACTUAL, REFERENCE, fp32, NAMES).report("x").splitlines()[-1]
+    actual = numpy.where(ACTUAL == 1, math.nan, ACTUAL)
+    assert "TF32 off" in agree(actual, REFERENCE, fp32, NAMES).remedy
+    assert "fp32 twin agrees" in agree(actual, REFERENCE, replace(fp32, precision="tf32"), NAMES).remedy
+    assert agree(ACTUAL, REFERENCE, within(0.5), NAMES).remedy == ""
+
+
+def test_the_dictionary_is_safe_for_json():
+    actual = REFERENCE.copy()
+    actual[0, 2] = -math.inf
+    found = agree(actual, REFERENCE, within(0.25, 0.5), NAMES).as_dict()
+    json.dumps(found, allow_nan=False)
+    assert found == {
+        "ok": False, "reason": "1 values are not finite", "scale": 8.0, "output": "", "counts": True,
+        "max_relative_error": None, "mean_relative_error": None, "cosine": None, "identified": None,
+        "max_probability_change": None, "smallest_passing_tolerance": None, "mismatch_fraction": 1 / 6,
+        "non_finite": 1, "tolerance": 0.25, "cosine_limit": 0.5,
+        "where": {"photograph": "cat.jpg", "index": [2], "got": None, "expected": -8.0, "error": None},
+    }  # fmt: skip
+    refused = agree(actual[:1], REFERENCE, within(0.25), NAMES).as_dict()
+    json.dumps(refused, allow_nan=False)
+    assert refused["where"] is None
+    assert json_safe({"a": (1.5, math.nan, [math.inf])}) == {"a": [1.5, None, [None]]}
+
+
+@pytest.mark.parametrize("kind", [Agreement, Element])
+def test_verdicts_cannot_be_changed(kind):
+    assert kind.__dataclass_params__.frozen
+
+
+def test_the_verdict_fails_a_test_with_its_report():
+    assert_verdict(agree(ACTUAL, REFERENCE, within(0.5), NAMES), "good")
+    with pytest.raises(AssertionError, match="^bad: output does not agree"):
+        assert_verdict(agree(ACTUAL, REFERENCE, within(0.01), NAMES), "bad")
+
+
+# Properties.
+
+LOGITS = arrays(numpy.float64, (4, 5), elements=st.floats(-100, 100, width=32))
+LIMITS = st.floats(1e-6, 1.0)
+FOUR = "abcd"
+
+
+@QUICKLY
+@given(LOGITS, LOGITS, LIMITS)
+def test_symmetric_on_a_common_scale(one, other, limit):
+    one[0, 0] = other[0, 0] = 128  # Largest of both.
+    one[1], other[1] = -one[0], -other[0]  # Neither could be matched by a frozen engine.
+    there, back = agree(one, other, within(limit, 0.9), FOUR), agree(other, one, within(limit, 0.9), FOUR)
+    assert (there.ok, there.max_relative_error, there.non_finite) == (back.ok, back.max_relative_error, 0)
+    assert there.cosine == pytest.approx(back.cosine, abs=1e-12)
+    assert there.mismatch_fraction == back.mismatch_fraction
+
+
+@QUICKLY
+@given(LOGITS, st.integers(0, 19), st.sampled_from([math.nan, math.inf, -math.inf]), st.booleans(), st.booleans())
+def test_never_true_with_a_value_that_is_not_finite(logits, place, value, in_reference, in_actual):
+    assume(in_reference or in_actual)
+    actual, reference = logits.copy(), logits.copy()
+    actual.flat[place] = value if in_actual else 0
+    reference.flat[place] = value if in_reference else 0
+    for limit in (within(1e300), *TABLE.values()):
+        assert not agree(actual, reference, limit, FOUR)
+
+
+@QUICKLY
+@given(LOGITS, LOGITS, LIMITS, st.integers(-60, 60))
+def test_invariant_under_a_common_positive_scale(actual, reference, limit, power):
+    one = agree(actual, reference, within(limit, 0.5), FOUR)
+    scaled = agree(actual * 2.0**power, reference * 2.0**power, within(limit, 0.5), FOUR)
+    assert (one.ok, one.max_relative_error, one.cosine) == (scaled.ok, scaled.max_relative_error, scaled.cosine)
+
+
+@QUICKLY
+@given(LOGITS, LOGITS, LIMITS, LIMITS)
+def test_monotone_in_the_tolerance_up_to_where_a_frozen_engine_would_pass(noise, reference, smaller, larger):
+    assume(smaller <= larger)
+    actual = reference + noise / 1000
+    narrow = agree(actual, reference, within(smaller, 0.5), FOUR)
+    wide = agree(actual, reference, within(larger, 0.5), FOUR)
+    assert wide or not narrow or "frozen" in wide.reason
+
+
+@QUICKLY
+@given(LOGITS, LIMITS)
+def test_an_output_agrees_with_itself_unless_the_comparison_is_empty(logits, limit):
+    found = agree(logits, logits, within(limit), FOUR)
+    assert found.max_relative_error == 0 if found else found.worst == ()
+
+
+@QUICKLY
+@given(LOGITS, LOGITS, LIMITS, st.permutations(range(3)))
+def test_independent_of_the_order_of_the_photographs(noise, reference, limit, order):
+    order = [0, *(place + 1 for place in order)]  # The first stays: it stands for the frozen engine.
+    actual = reference + noise / 1000
+    one = agree(actual, reference, within(limit, 0.5), FOUR)
+    other = agree(actual[order], reference[order], within(limit, 0.5), FOUR)
+    assert (one.ok, one.max_relative_error, one.cosine) == (other.ok, other.max_relative_error, other.cosine)
+
+
+# Mutants of issue 7 that act on arrays, on logits like those of a classifier: standard deviation about 1, much in
+# common between photographs, and the label ahead by a margin that differs.
+
+
+def realistic_logits():
+    """50×1000 float32 logits and their labels, in which each photograph's label is first."""
+    random = numpy.random.default_rng(7)
+    labels = numpy.concatenate([numpy.arange(0, 460, 10), [30, 30, 70, 110]])
+    logits = random.normal(size=1000) * 0.8 + random.normal(size=(50, 1000)) * 0.5
+    logits[numpy.arange(50), labels] = logits.max(axis=1) + random.uniform(1, 4, 50)
+    return logits.astype(numpy.float32), labels
+
+
+def photographs(logits):
+    return [f"photograph_{number:02}.jpg" for number in range(len(logits))]
+
+
+def twin_of(reference, limit):
+    """An honest twin, whose largest error is a quarter of the tolerance."""
+    share = 0.1 if limit.relative_error is None else limit.relative_error / 4
+    return reference + noise_of(reference, share)
+
+
+def noise_of(reference, share):
+    noise = numpy.random.default_rng(8).normal(size=reference.shape)
+    return (noise / largest(noise) * share * largest(reference)).astype(numpy.float32)
+
+
+def frozen(twin, labels):
+    return numpy.repeat(twin[:1], len(twin), axis=0)
+
+
+def zeros(twin, labels):
+    return numpy.zeros_like(twin)
+
+
+def one_nan(twin, labels):
+    twin = twin.copy()
+    twin[17, 423] = math.nan
+    return twin
+
+
+def best_two_swapped(twin, labels):
+    second, first = numpy.argsort(twin, axis=1)[:, -2:].T
+    rows, twin = numpy.arange(len(twin)), twin.copy()
+    twin[rows, first], twin[rows, second] = twin[rows, second].copy(), twin[rows, first].copy()
+    return twin
+
+
+def two_labelled_classes_permuted(twin, labels):
+    twin = twin.copy()
+    twin[:, [labels[0], labels[1]]] = twin[:, [labels[1], labels[0]]]
+    return twin
+
+
+def shifted_by_one(twin, labels):
+    return numpy.roll(twin, 1, axis=0)
+
+
+def a_labelled_class_dead(twin, labels):
+    twin = twin.copy()
+    twin[:, labels[0]] = 0
+    return twin
+
+
+MUTANTS = (
+    frozen, zeros, one_nan, best_two_swapped, two_labelled_classes_permuted, shifted_by_one, a_labelled_class_dead,
+)  # fmt: skip
+KEYS = [key for key in TABLE if key != ("int8", "calibrated")]
+
+
+@pytest.mark.parametrize("key", TABLE, ids="-".join)
+def test_an_honest_twin_agrees(key):
+    reference, _ = realistic_logits()
+    limit = tolerance(*key)
+    found = agree(twin_of(reference, limit), reference, limit, photographs(reference))
+    assert found, found.report("honest")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("key", KEYS, ids="-".join)
+def test_mutants_are_refused(key, mutant):
+    reference, labels = realistic_logits()
+    limit = tolerance(*key)
+    broken = mutant(twin_of(reference, limit), labels)
+    assert not agree(broken, reference, limit, photographs(reference))
+
+
+@pytest.mark.parametrize("key", KEYS, ids="-".join)
+def test_noise_at_three_times_the_tolerance_is_refused(key):
+    reference, _ = realistic_logits()
+    limit = tolerance(*key)
+    noisy = reference + noise_of(reference, 3 * limit.relative_error)
+    found = agree(noisy, reference, limit, photographs(reference))
+    assert not found
+    assert found.max_relative_error == pytest.approx(3 * limit.relative_error, rel=0.02)
+
+
+@pytest.mark.parametrize("mutant", [frozen, zeros, one_nan, shifted_by_one])
+def test_mutants_that_int8_on_calibrated_weights_can_tell(mutant):
+    reference, labels = realistic_logits()
+    limit = TABLE["int8", "calibrated"]
+    assert not agree(mutant(twin_of(reference, limit), labels), reference, limit, photographs(reference))
+
+
+def test_what_int8_on_calibrated_weights_cannot_tell_by_numbers():
+    """Why it does not count: the classes are close in number, and its error has no limit."""
+    reference, labels = realistic_logits()
+    limit = TABLE["int8", "calibrated"]
+    broken = two_labelled_classes_permuted(twin_of(reference, limit), labels)
+    assert agree(broken, reference, limit, photographs(reference))
+    assert not limit.counts

@@ -1,0 +1,102 @@
+"""The table of tolerances: its order, its overrides, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from fixtures.errors import UserError
+from fixtures.tolerances import TABLE, Tolerance, tolerance
+
+PRECISIONS = ("fp32", "tf32", "fp16", "int8")
+KINDS = ("trained", "calibrated")
+
+
+def test_every_precision_has_limits_for_both_kinds_of_weights():
+    assert set(TABLE) == {(precision, kind) for precision in PRECISIONS for kind in KINDS}
+    for (precision, kind), entry in TABLE.items():
+        assert tolerance(precision, kind) is entry
+        assert entry.precision == precision
+        assert entry.source
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind", "relative_error", "cosine"),
+    [
+        ("fp32", "trained", 2e-5, 0.999999),
+        ("fp32", "calibrated", 5e-5, 0.999999),
+        ("tf32", "trained", 4e-3, 0.9995),
+        ("tf32", "calibrated", 6e-2, 0.99),
+        ("fp16", "trained", 7e-3, 0.999),
+        ("fp16", "calibrated", 8e-2, 0.99),
+        ("int8", "trained", 0.2, 0.95),
+        ("int8", "calibrated", None, 0.85),
+    ],
+)
+def test_a_change_of_a_limit_is_made_on_purpose(precision, kind, relative_error, cosine):
+    found = tolerance(precision, kind)
+    assert (found.relative_error, found.cosine) == (relative_error, cosine)
+    assert found.counts == (relative_error is not None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fp32_excuses_no_flip_and_the_others_one_in_fifty(kind):
+    excused = {precision: tolerance(precision, kind).flips_excused for precision in PRECISIONS}
+    assert excused == {"fp32": 0, "tf32": 1, "fp16": 1, "int8": 40 if kind == "calibrated" else 1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fp32_refuses_what_tf32_and_fp16_cost(kind):
+    """The least error measured of TF32 and fp16 was 5e-4: either, sold as fp32, must stand out."""
+    assert tolerance("fp32", kind).relative_error <= 5e-4 / 10
+
+
+def test_any_other_kind_of_weights_is_judged_as_trained():
+    for precision in PRECISIONS:
+        assert tolerance(precision, "pretrained") is TABLE[precision, "trained"]
+        assert tolerance(precision, "/some/folder") is TABLE[precision, "trained"]
+
+
+def test_the_excusable_margin_is_twice_the_error_or_has_a_limit_of_its_own():
+    assert tolerance("fp16", "trained").excusable_margin == 2 * 7e-3
+    assert tolerance("fp16", "trained", {"fp16": 0.25}).excusable_margin == 0.5
+    calibrated = tolerance("int8", "calibrated")
+    assert (calibrated.excusable_margin, calibrated.identified) == (0.9, 0.9)
+    assert tolerance("int8", "trained").identified is None
+
+
+def test_an_override_changes_the_error_of_its_precision_alone_and_says_what_it_replaces():
+    overrides = {"fp16": 0.03}
+    found, table = tolerance("fp16", "trained", overrides), tolerance("fp16", "trained")
+    assert found.relative_error == 0.03
+    assert "this model's own" in found.source
+    assert "0.007" in found.source
+    assert table.source in found.source
+    assert found == Tolerance("fp16", 0.03, table.cosine, table.flips_excused, table.counts, found.source)
+    assert tolerance("fp32", "trained", overrides) is TABLE["fp32", "trained"]
+
+
+def test_an_override_does_not_apply_where_the_error_is_not_judged():
+    assert tolerance("int8", "calibrated", {"int8": 0.3}) is TABLE["int8", "calibrated"]
+    assert tolerance("int8", "trained", {"int8": 0.3}).relative_error == 0.3
+
+
+@pytest.mark.parametrize("limit", [0, -1e-3, math.nan, math.inf])
+def test_an_override_must_be_a_positive_number(limit):
+    with pytest.raises(UserError, match="the tolerance of fp32 is .*; give a positive number"):
+        tolerance("fp16", "trained", {"fp32": limit})
+
+
+def test_unknown_precisions_are_named_with_those_known():
+    with pytest.raises(UserError, match="no tolerance for precision 'fp8'; known are fp32, tf32, fp16, int8"):
+        tolerance("fp8", "trained")
+    with pytest.raises(UserError, match="'half'"):
+        tolerance("fp16", "trained", {"half": 0.1})
+
+
+def test_the_table_cannot_be_changed_in_passing():
+    with pytest.raises(TypeError):
+        TABLE["fp32", "trained"] = TABLE["int8", "trained"]
+    with pytest.raises(AttributeError):
+        tolerance("fp32", "trained").relative_error = 1.0
