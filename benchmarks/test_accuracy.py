@@ -1,0 +1,20 @@
+"""Labels: the twin is right as often as eager, within one point; absolute accuracy is recorded, not judged."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.agreement import assert_verdict
+from fixtures.decisions import accuracy, accuracy_drop
+
+
+@pytest.mark.task("classification")
+def test_accuracy(model, twin, session, record):
+    """Top-1 and top-5 on the photographs that have labels."""
+    if (model.labels < 0).all():
+        pytest.skip("the photographs have no labels")
+    (logits,), (reference,) = twin.outputs.values(), model.reference.values()
+    ours, eagers = accuracy(logits, model.labels), accuracy(reference, model.labels)
+    for name, figures in ((twin.name, ours), ("eager_fp32", eagers)):
+        session.record.add("accuracy", model.name, name, **figures.as_dict())
+    assert_verdict(accuracy_drop(ours, eagers), f"{model.name} {twin.name}")

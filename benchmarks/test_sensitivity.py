@@ -1,0 +1,13 @@
+"""Proof that the checks can fail: wrong twins, made from the right one, are each refused by the check that owns them."""
+
+from __future__ import annotations
+
+from fixtures.agreement import assert_verdict
+from fixtures.sensitivity import try_mutants
+
+
+def test_sensitivity(model, twin, record):
+    """A mutant that survives fails the run and names the check that slept."""
+    sensitivity = try_mutants(model, twin)
+    record("mutants", **sensitivity.as_dict())
+    assert_verdict(sensitivity, f"{model.name} {twin.name}")

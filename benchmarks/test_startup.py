@@ -1,0 +1,20 @@
+"""Start-up: the engine from the cache, loaded by a fresh process, gives the same first answer as here."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.agreement import agree_all, assert_verdict
+from fixtures.outputs import to_numpy
+
+
+@pytest.mark.with_reference
+def test_startup(model, twin, record):
+    """Times of loading, building and the first calls are recorded from the worker; its answer is judged."""
+    twin.open(1)
+    figures = dict(twin.figures)
+    first = figures.pop("answer")
+    record("startup", **figures)
+    here = to_numpy(twin.run(model.example(1)))
+    verdict = agree_all(first, here, twin.tolerance, model.photographs[:1])
+    assert_verdict(verdict, f"first answer of a fresh process, {model.name} {twin.name}")

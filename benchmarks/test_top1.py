@@ -1,0 +1,20 @@
+"""Decisions: the twin's top-1 is eager's on every judged photograph; the overlap of the top-5 is recorded."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.agreement import assert_verdict
+from fixtures.decisions import predictions, top1, top5_overlap
+from fixtures.zoo import categories
+
+
+@pytest.mark.task("classification")
+def test_top1(model, twin, record):
+    """A flip is excused only where eager itself hardly decides; see `fixtures.decisions`."""
+    (logits,), (reference,) = twin.outputs.values(), model.reference.values()
+    names = categories(model.spec)
+    verdict = top1(logits, reference, twin.tolerance, model.photographs, names)
+    record("agreement", **verdict.as_dict(), top5_overlap=top5_overlap(logits, reference).mean)
+    record("predictions", photographs=predictions(logits, names, model.photographs))
+    assert_verdict(verdict, f"{model.name} {twin.name}")

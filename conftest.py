@@ -1,0 +1,17 @@
+"""Registers the suite's plugins; everything else lives in fixtures/."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("fixtures")
+
+pytest_plugins = [
+    "fixtures.options",
+    "fixtures.machine",
+    "fixtures.header",
+    "fixtures.twins",
+    "fixtures.run_json",
+    "fixtures.golden",
+    "fixtures.summary",
+]

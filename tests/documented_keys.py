@@ -1,0 +1,53 @@
+"""Fails where a run's JSON lacks a documented key: `python -m tests.documented_keys run.json [more.json …]`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+EXTRA_INFO = """
+    model twin batch_size weights latency_p50_s latency_p90_s latency_p95_s latency_p99_s throughput_fps
+    speedup_vs_eager speedup_ci95 blocks_s realtime stable unstable_reason first_call_s load_s build_s engine_bytes
+    host_build_peak_bytes host_run_peak_bytes device_build_peak_bytes device_run_peak_bytes device_memory_source
+""".split()
+MACHINE_INFO = """
+    ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision cuda cudnn gpu driver power_mode
+""".split()
+SUITE = "schema agreement accuracy predictions startup mutants clocks images weights cases".split()
+ROWS = {
+    "agreement": """model twin ok max_relative_error cosine max_probability_change smallest_passing_tolerance tolerance
+        top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),
+    "accuracy": "model twin top1 top5 total".split(),
+    "predictions": "model twin photographs".split(),
+    "startup": """model twin model_load_s build_s load_s first_call_s second_call_s engine_bytes host_build_peak_bytes
+        host_run_peak_bytes host_memory_source""".split(),
+}
+
+
+def missing_keys(document: Dict[str, Any]) -> Iterator[str]:
+    """Where a documented key is missing, as a path into the document; also a section without a row."""
+    machine_info, suite = document.get("machine_info", {}), document.get("suite", {})
+    yield from _absent("machine_info", machine_info, MACHINE_INFO)
+    yield from _absent("suite", suite, SUITE)
+    yield from _absent("suite.weights", suite.get("weights") or {}, ["recipe", "seed"])
+    if not document.get("benchmarks"):
+        yield "benchmarks: no row"
+    for row in document.get("benchmarks", []):
+        yield from _absent(f"{row['name']}.extra_info", row["extra_info"], EXTRA_INFO)
+    for section, keys in ROWS.items():
+        if not suite.get(section):
+            yield f"suite.{section}: no row"
+        for row in suite.get(section, []):
+            yield from _absent(f"suite.{section}[{row.get('model')} {row.get('twin')}]", row, keys)
+
+
+def _absent(where: str, found: Dict[str, Any], keys: List[str]) -> List[str]:
+    return [f"{where}.{key}" for key in keys if key not in found]
+
+
+if __name__ == "__main__":
+    lines = [f"{path}: {key}" for path in sys.argv[1:] for key in missing_keys(json.loads(Path(path).read_text()))]
+    print("\n".join(lines) or "every documented key is there")
+    sys.exit(bool(lines))

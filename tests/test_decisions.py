@@ -1,0 +1,467 @@
+"""Decisions: exact boundaries of what is excused, accuracy by hand, properties, and the mutants that top-1 owns."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fixtures.agreement import assert_verdict
+from fixtures.decisions import (
+    Accuracy,
+    AccuracyDrop,
+    Flip,
+    Overlap,
+    Top1Verdict,
+    accuracy,
+    accuracy_drop,
+    predictions,
+    top1,
+    top5_overlap,
+)
+from fixtures.errors import UserError
+from fixtures.tolerances import TABLE, Tolerance, tolerance
+
+QUICKLY = settings(deadline=None, max_examples=40, derandomize=True)
+CATEGORIES = ("ant", "bee", "cat", "dog")
+# Scale 8, error limit 1/32: a flip is excusable across a margin of at most 2 · 8 / 32 = 0.5.
+LIMIT = Tolerance("fp16", 1 / 32, 0.9, flips_excused=1, counts=True, source="by hand")
+
+
+def names(count):
+    return [f"{number}.jpg" for number in range(count)]
+
+
+def decided(count, margin=4.0):
+    """Reference logits (count, 4): class i mod 4 has 8, the next class `margin` less, the others far less."""
+    logits = numpy.full((count, 4), -8.0)
+    rows = numpy.arange(count)
+    logits[rows, rows % 4] = 8
+    logits[rows, (rows + 1) % 4] = 8 - margin
+    return logits
+
+
+def flipped(reference, *rows):
+    """The logits, in which these photographs' best and second best class have changed places."""
+    logits = reference.copy()
+    for row in rows:
+        first, second = row % 4, (row + 1) % 4
+        logits[row, [first, second]] = logits[row, [second, first]]
+    return logits
+
+
+def test_the_same_decisions():
+    found = top1(decided(3) * 2 - 1, decided(3), LIMIT, names(3))
+    assert found
+    assert (found.same, found.total, found.agreement, found.flips, found.excused) == (3, 3, 1.0, (), 0)
+
+
+def test_a_flip_names_the_photograph_and_both_classes():
+    found = top1(flipped(decided(5), 2), decided(5), LIMIT, names(5), CATEGORIES)
+    assert not found
+    assert (found.same, found.total, found.agreement, found.excused) == (4, 5, 0.8, 0)
+    (flip,) = found.flips
+    assert (flip.photograph, flip.expected, flip.got, flip.margin, flip.excusable_margin) == ("2.jpg", 2, 3, 4.0, 0.5)
+    assert str(flip) == "2.jpg: got dog, expected cat (reference margin 4, excusable 0.5)"
+    assert found.reason == "1 of 5 photographs are decided otherwise"
+
+
+def test_classes_without_names_go_by_number():
+    (flip,) = top1(flipped(decided(5), 2), decided(5), LIMIT, names(5)).flips
+    assert (flip.expected_name, flip.got_name) == ("class 2", "class 3")
+
+
+@pytest.mark.parametrize(
+    ("margin", "excused"),
+    [(0.25, 1), (0.5, 1), (0.5 + 2**-50, 0), (4.0, 0)],
+)
+def test_a_flip_is_excused_up_to_twice_the_tolerance_and_no_further(margin, excused):
+    reference = decided(50)
+    reference[7, 0] = 8 - margin  # Photograph 7 is of class 3, the next is 0.
+    found = top1(flipped(reference, 7), reference, LIMIT, names(50))
+    assert (found.excused, bool(found), len(found.flips), found.same) == (excused, bool(excused), 1, 49)
+
+
+def test_the_excusable_margin_goes_with_the_scale_of_the_whole_set():
+    reference = decided(50, margin=0.5)
+    assert top1(flipped(reference, 7), reference, LIMIT, names(50))
+    reference[:, 2] = numpy.where(reference[:, 2] == 8, 8, -7)
+    reference[9, 3] = -16  # The largest value may be negative, and elsewhere.
+    (flip,) = top1(flipped(reference, 7), reference, LIMIT, names(50)).flips
+    assert flip.excusable_margin == 1
+
+
+def test_a_jump_to_a_class_far_behind_is_not_excused_by_a_close_second_best():
+    reference = decided(50, margin=0.01)
+    actual = reference.copy()
+    actual[4, 2] = 9
+    found = top1(actual, reference, LIMIT, names(50))
+    assert not found
+    assert (found.flips[0].margin, found.excused) == (16, 0)
+
+
+@pytest.mark.parametrize(("count", "allowed"), [(8, 0), (49, 0), (50, 1), (99, 1), (100, 2), (149, 2)])
+def test_at_most_one_flip_in_fifty_photographs_is_excused(count, allowed):
+    reference = decided(count, margin=0.25)
+    for flips in range(4):
+        found = top1(flipped(reference, *range(flips)), reference, LIMIT, names(count))
+        assert found.allowed == allowed
+        assert found.excused == min(flips, allowed)
+        assert bool(found) == (flips <= allowed)
+
+
+def test_fp32_is_never_excused():
+    reference = decided(500, margin=1e-9)
+    for kind in ("trained", "calibrated"):
+        found = top1(flipped(reference, 3), reference, tolerance("fp32", kind), names(500))
+        assert not found
+        assert (found.excused, found.allowed) == (0, 0)
+
+
+def test_an_excusable_and_an_inexcusable_flip():
+    reference = decided(100)
+    reference[3, 0] = 7.75
+    found = top1(flipped(reference, 3, 8), reference, LIMIT, names(100))
+    assert not found
+    assert [flip.photograph for flip in found.flips] == ["8.jpg", "3.jpg"]  # The widest margin comes first.
+    assert (found.excused, found.allowed, found.reason) == (1, 2, "1 of 100 photographs are decided otherwise")
+
+
+def test_each_of_several_largest_logits_of_the_reference_is_right():
+    reference = numpy.array([[8.0, 8, 0, 0], [0, 0, 8, 1]])
+    fp32 = tolerance("fp32", "trained")
+    for first in ([9, 8, 0, 0], [8, 9, 0, 0], [8, 8, 0, 0]):
+        assert top1(numpy.array([first, [0.0, 0, 8, 1]]), reference, fp32, names(2))
+    assert not top1(numpy.array([[8.0, 8, 9, 0], [0, 0, 8, 1]]), reference, fp32, names(2))
+
+
+def test_of_several_largest_logits_of_the_twin_the_first_counts():
+    reference = numpy.array([[0.0, 8, 0, 0], [0, 0, 8, 1]])
+    tied = numpy.array([[8.0, 8, 0, 0], [0, 0, 8, 1]])
+    assert [flip.got for flip in top1(tied, reference, LIMIT, names(2)).flips] == [0]
+    tied = numpy.array([[0.0, 8, 8, 0], [0, 0, 8, 1]])
+    assert top1(tied, reference, LIMIT, names(2))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", range(4))
+def test_an_answer_that_is_not_finite_is_a_flip_that_nothing_excuses(place, value):
+    reference = decided(50, margin=0.01)
+    actual = reference.copy()
+    actual[1, place] = value
+    found = top1(actual, reference, replace(LIMIT, flips_excused=50), names(50), CATEGORIES)
+    assert not found
+    (flip,) = found.flips
+    assert (flip.photograph, flip.expected, flip.got, flip.margin) == ("1.jpg", 1, None, math.inf)
+    assert "got no finite answer, expected bee" in str(flip)
+    json.dumps(found.as_dict(), allow_nan=False)
+    assert found.as_dict()["top1_flips"][0]["margin"] is None
+
+
+@pytest.mark.parametrize(
+    ("actual", "reference", "reason"),
+    [
+        (decided(3), decided(4), "got shape (3, 4), expected (4, 4)"),
+        (decided(4)[..., None], decided(4)[..., None], "expected N×C"),
+        (decided(4), numpy.where(decided(4) == 8, math.nan, decided(4)), "reference itself is not finite"),
+        (decided(4), decided(4)[[0, 0, 0, 0]], "a frozen engine would pass"),
+        (decided(4), decided(4) * 0, "the reference is zero everywhere"),
+        (decided(4), decided(4) * [[1], [1], [0], [1]], "gives all classes the same logit"),
+        (decided(4)[:, :1], decided(4)[:, :1], "gives all classes the same logit"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_the_reason(actual, reference, reason):
+    found = top1(actual, reference, LIMIT, names(4))
+    assert not found
+    assert reason in found.reason
+    assert (found.same, found.total, found.agreement, found.excused, found.allowed) == (0, 0, 0, 0, 0)
+    assert found.report("x").splitlines() == [f"x: top-1 does not agree: {found.reason}", found.remedy]
+    assert found.remedy
+
+
+def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
+    found = top1(flipped(decided(50), *range(7)), decided(50), LIMIT, names(50), CATEGORIES)
+    assert found.report("resnet18 tensorrt_fp16").splitlines() == [
+        "resnet18 tensorrt_fp16: top-1 does not agree: 7 of 50 photographs are decided otherwise",
+        "  got        the same top-1 on 43 of 50 photographs",
+        "  expected   on all; 0 flips are excused, 1 could be",
+        "  tolerance  fp16: a flip is excusable up to a reference margin of 0.0625 of the reference's largest value",
+        "  where      0.jpg: got bee, expected ant (reference margin 4, excusable 0.5)",
+        "             1.jpg: got cat, expected bee (reference margin 4, excusable 0.5)",
+        "             2.jpg: got dog, expected cat (reference margin 4, excusable 0.5)",
+        "             3.jpg: got ant, expected dog (reference margin 4, excusable 0.5)",
+        "             4.jpg: got bee, expected ant (reference margin 4, excusable 0.5)",
+        "See the agreement of the numbers and mend that first.",
+    ]
+    agreeing = top1(decided(50), decided(50), LIMIT, names(50)).report("x").splitlines()
+    assert agreeing[0] == "x: top-1 agrees"
+    assert len(agreeing) == 4
+    with pytest.raises(AssertionError, match="^bad: top-1 does not agree"):
+        assert_verdict(found, "bad")
+
+
+def test_the_dictionary_stands_beside_that_of_an_agreement():
+    found = top1(flipped(decided(50, margin=0.5), 2), decided(50, margin=0.5), LIMIT, names(50), CATEGORIES)
+    assert found.as_dict() == {
+        "top1_ok": True, "top1_reason": "", "top1_same": 49, "top1_total": 50, "top1_agreement": 0.98,
+        "top1_excused": 1,
+        "top1_flips": [{
+            "photograph": "2.jpg", "expected": 2, "got": 3, "expected_name": "cat", "got_name": "dog", "margin": 0.5,
+            "excusable_margin": 0.5,
+        }],
+    }  # fmt: skip
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_the_overlap_of_the_best_five():
+    reference = numpy.array([numpy.arange(10.0), numpy.arange(10.0)[::-1], numpy.arange(10.0)])
+    actual = reference.copy()
+    actual[0, [5, 4]] = actual[0, [4, 5]]  # The fifth and the sixth change places.
+    actual[1, [0, 4]] = actual[1, [4, 0]]  # The first and the fifth: the set stays.
+    actual[2] = -actual[2]
+    found = top5_overlap(actual, reference)
+    assert found.per_photograph == (0.8, 1.0, 0.0)
+    assert found.mean == pytest.approx(0.6)
+    assert top5_overlap(decided(4), -decided(4)).mean == 1  # All four classes.
+    actual[1, 9] = math.nan
+    assert top5_overlap(actual, reference).per_photograph == (0.8, 0.0, 0.0)
+    with pytest.raises(ValueError, match="expected \\(3, 10\\)"):
+        top5_overlap(actual[:2], reference)
+
+
+def test_accuracy_by_hand():
+    logits = numpy.tile(numpy.arange(8.0), (6, 1))  # Class 7 is first, class 3 fifth, class 2 sixth.
+    logits[1] *= -1  # The one without a label.
+    found = accuracy(logits, numpy.array([7, -1, 7, 3, 2, 4]))
+    assert found == Accuracy(top1_right=2, top5_right=4, total=5)
+    assert found.as_dict() == {"top1": 0.4, "top5": 0.8, "total": 5}
+
+
+def test_accuracy_without_labels_is_none():
+    found = accuracy(decided(3), numpy.array([-1, -1, -1]))
+    assert found.as_dict() == {"top1": None, "top5": None, "total": 0}
+    assert found.top1 is found.top5 is None
+
+
+def test_an_answer_that_is_not_finite_is_wrong_and_of_equals_the_first_is_given():
+    logits = decided(3)
+    logits[1, 1] = math.inf
+    logits[2, 3] = math.nan
+    assert accuracy(logits, numpy.array([0, 1, 2])) == Accuracy(1, 1, 3)
+    zeros = numpy.zeros((3, 6))
+    assert accuracy(zeros, numpy.array([0, 4, 5])) == Accuracy(1, 2, 3)
+
+
+@pytest.mark.parametrize("label", [4, 1000, -2])
+def test_a_label_that_is_no_class_is_refused(label):
+    with pytest.raises(UserError, match=f"label {label} is no class of a model with 4; correct the labels"):
+        accuracy(decided(2), numpy.array([3, label]))
+
+
+@pytest.mark.parametrize(
+    ("total", "lost", "passes"),
+    [(50, 0, True), (50, 1, False), (99, 1, False), (100, 1, True), (100, 2, False), (200, 2, True), (200, 3, False)],
+)
+def test_one_point_is_counted_in_whole_photographs(total, lost, passes):
+    eager = Accuracy(40, 45, total)
+    for twin in (Accuracy(40 - lost, 45, total), Accuracy(40, 45 - lost, total)):
+        assert bool(accuracy_drop(twin, eager)) == passes
+    assert accuracy_drop(Accuracy(40 + lost, 45 + lost, total), eager)
+
+
+def test_a_gain_in_top5_does_not_pay_for_a_loss_in_top1():
+    found = accuracy_drop(Accuracy(39, 46, 50), Accuracy(40, 45, 50))
+    assert not found
+    assert (found.top1_lost, found.top5_lost, found.allowed) == (1, -1, 0)
+
+
+def test_another_limit():
+    assert accuracy_drop(Accuracy(38, 45, 50), Accuracy(40, 45, 50), limit_points=4)
+    assert not accuracy_drop(Accuracy(37, 45, 50), Accuracy(40, 45, 50), limit_points=5.9)
+
+
+@pytest.mark.parametrize("totals", [(0, 0), (50, 49), (0, 50)])
+def test_accuracies_that_cannot_be_compared_are_refused(totals):
+    found = accuracy_drop(Accuracy(0, 0, totals[0]), Accuracy(0, 0, totals[1]))
+    assert not found
+    assert found.report("x") == (
+        "x: no labels, or not the same photographs in both\nGive labels, or leave accuracy out."
+    )  # fmt: skip
+
+
+def test_the_report_of_accuracy_says_what_a_photograph_is_worth():
+    assert accuracy_drop(Accuracy(39, 46, 50), Accuracy(40, 45, 50)).report("x").splitlines() == [
+        "x: the twin is not right as often as eager",
+        "  got        1 photographs lost in top-1, -1 in top-5, net",
+        "  expected   at most 0",
+        "  tolerance  1 points; one of the 50 labelled photographs is 2 points",
+        "The verdict on top-1 names the photographs; more labelled photographs make the limit finer.",
+    ]
+    report = accuracy_drop(Accuracy(30, 30, 32), Accuracy(30, 30, 32)).report("x")
+    assert report.startswith("x: the twin is right as often")
+    assert "one of the 32 labelled photographs is 3.1 points" in report
+
+
+@pytest.mark.parametrize("kind", [Flip, Top1Verdict, Overlap, Accuracy, AccuracyDrop])
+def test_verdicts_cannot_be_changed(kind):
+    assert kind.__dataclass_params__.frozen
+
+
+def test_predictions_by_name():
+    logits = numpy.log([[0.1, 0.2, 0.4, 0.3], [0.25, 0.25, 0.25, 0.25]])
+    found = predictions(logits, CATEGORIES, names(2), k=2)
+    assert [row["photograph"] for row in found] == ["0.jpg", "1.jpg"]
+    assert [row["indices"] for row in found] == [[2, 3], [0, 1]]
+    assert [row["names"] for row in found] == [["cat", "dog"], ["ant", "bee"]]
+    assert found[0]["probabilities"] == pytest.approx([0.4, 0.3])
+    assert [len(row["indices"]) for row in predictions(numpy.eye(2, 9), None, names(2))] == [5, 5]
+    assert predictions(logits, None, names(2))[0]["names"] == ["class 2", "class 3", "class 1", "class 0"]
+
+
+def test_predictions_are_safe_for_json():
+    logits = decided(2).astype(numpy.float32)
+    logits[1, 3] = math.nan
+    found = predictions(logits, CATEGORIES, names(2))
+    json.dumps(found, allow_nan=False)
+    assert found[1]["probabilities"] == [None] * 4
+    assert sum(found[0]["probabilities"]) == pytest.approx(1)
+
+
+# Properties.
+
+VALUES = st.sampled_from([0.0, 1.0, 1.5, 2.0, 7.0, 7.5, 8.0])
+LOGITS = arrays(numpy.float64, (50, 3), elements=VALUES, fill=st.nothing())
+
+
+def with_a_scale(logits):
+    """The logits with a fixed scale of 8, and two photographs that no frozen engine can match."""
+    logits[:2] = [[8, 0, 1], [0, 8, 1]]
+    logits[(logits == logits[:, :1]).all(axis=1)] = [1, 2, 7]
+    return logits
+
+
+@QUICKLY
+@given(LOGITS, LOGITS, st.sampled_from([1 / 64, 1 / 32, 1 / 16, 1 / 8]))
+def test_no_flip_above_the_bound_is_excused_and_the_bound_is_independent_of_the_error(actual, reference, limit):
+    reference = with_a_scale(reference)
+    found = top1(actual, reference, replace(LIMIT, relative_error=limit), names(50))
+    assert {flip.excusable_margin for flip in found.flips} <= {2 * limit * 8}
+    excusable = [flip for flip in found.flips if flip.margin <= 2 * limit * 8]
+    assert found.excused == min(1, len(excusable))
+    assert bool(found) == (len(found.flips) == found.excused)
+    assert found.same + len(found.flips) == found.total == 50
+    for flip in found.flips:
+        row = int(flip.photograph[:-4])
+        assert flip.margin == reference[row].max() - reference[row, actual[row].argmax()]
+        assert flip.margin > 0
+
+
+@QUICKLY
+@given(LOGITS, LOGITS)
+def test_fp32_holds_only_where_every_decision_is_the_same(actual, reference):
+    reference = with_a_scale(reference)
+    found = top1(actual, reference, TABLE["fp32", "trained"], names(50))
+    right = reference[numpy.arange(50), actual.argmax(axis=1)] == reference.max(axis=1)
+    assert bool(found) == right.all()
+    assert found.same == right.sum()
+
+
+@QUICKLY
+@given(LOGITS, LOGITS, st.integers(-40, 40))
+def test_decisions_are_invariant_under_a_common_positive_scale(actual, reference, power):
+    reference = with_a_scale(reference)
+    one = top1(actual, reference, LIMIT, names(50))
+    other = top1(actual * 2.0**power, reference * 2.0**power, LIMIT, names(50))
+    assert (one.ok, one.same, one.excused, len(one.flips)) == (other.ok, other.same, other.excused, len(other.flips))
+
+
+@QUICKLY
+@given(LOGITS, LOGITS, st.floats(1e-3, 0.4), st.floats(1e-3, 0.4))
+def test_decisions_are_monotone_in_the_tolerance(actual, reference, one, other):
+    reference = with_a_scale(reference)
+    narrow = top1(actual, reference, replace(LIMIT, relative_error=min(one, other)), names(50))
+    wide = top1(actual, reference, replace(LIMIT, relative_error=max(one, other)), names(50))
+    assert wide.excused >= narrow.excused
+    assert wide or not narrow
+
+
+# Mutants of issue 7 on logits like those of a classifier, see tests/test_agreement.py.
+
+
+def realistic_logits():
+    """50×1000 float32 logits, and labels of which the first 45 photographs have theirs first."""
+    random = numpy.random.default_rng(7)
+    labels = numpy.concatenate([numpy.arange(0, 460, 10), [30, 30, 70, 110]])
+    logits = random.normal(size=1000) * 0.8 + random.normal(size=(50, 1000)) * 0.5
+    logits[numpy.arange(50), labels] = logits.max(axis=1) + random.uniform(1, 4, 50)
+    labels[45:] = 999
+    return logits.astype(numpy.float32), labels
+
+
+def best_two_swapped(twin):
+    second, first = numpy.argsort(twin, axis=1)[:, -2:].T
+    rows, twin = numpy.arange(len(twin)), twin.copy()
+    twin[rows, first], twin[rows, second] = twin[rows, second].copy(), twin[rows, first].copy()
+    return twin
+
+
+def two_labelled_classes_permuted(twin):
+    twin = twin.copy()
+    twin[:, [0, 10]] = twin[:, [10, 0]]
+    return twin
+
+
+def a_labelled_class_dead(twin):
+    twin = twin.copy()
+    twin[:, 20] = 0
+    return twin
+
+
+MUTANTS = {
+    "frozen": lambda twin: numpy.repeat(twin[:1], len(twin), axis=0),
+    "zeros": numpy.zeros_like,
+    "NaN": lambda twin: numpy.where(twin == twin[17, 423], numpy.float32(math.nan), twin),
+    "best two swapped": best_two_swapped,
+    "two labelled classes permuted": two_labelled_classes_permuted,
+    "shifted by one": lambda twin: numpy.roll(twin, 1, axis=0),
+    "a labelled class dead": a_labelled_class_dead,
+}
+
+
+@pytest.mark.parametrize("key", TABLE, ids="-".join)
+def test_an_honest_twin_decides_alike(key):
+    reference, labels = realistic_logits()
+    noise = numpy.random.default_rng(8).uniform(-1, 1, reference.shape) * numpy.abs(reference).max()
+    limit = tolerance(*key)
+    actual = reference + noise * min(limit.relative_error or 0.08, 0.08) / 2
+    found = top1(actual, reference, limit, names(50))
+    assert found, found.report("honest")
+    assert accuracy_drop(accuracy(actual, labels), accuracy(reference, labels))
+
+
+@pytest.mark.parametrize("mutant", [name for name in MUTANTS if name != "a labelled class dead"])
+@pytest.mark.parametrize("key", [key for key in TABLE if key != ("int8", "calibrated")], ids="-".join)
+def test_mutants_are_refused_by_top1(key, mutant):
+    """A dead class is one flip, which int8 excuses where the margin is narrow: agreement and accuracy own that."""
+    reference, _ = realistic_logits()
+    assert not top1(MUTANTS[mutant](reference), reference, tolerance(*key), names(50))
+
+
+@pytest.mark.parametrize("mutant", ["frozen", "zeros", "NaN", "best two swapped", "shifted by one"])
+def test_mutants_that_int8_on_calibrated_weights_can_tell(mutant):
+    reference, _ = realistic_logits()
+    assert not top1(MUTANTS[mutant](reference), reference, TABLE["int8", "calibrated"], names(50))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutants_lose_accuracy(mutant):
+    reference, labels = realistic_logits()
+    eager = accuracy(reference, labels)
+    assert (eager.top1_right, eager.total) == (45, 50)
+    assert not accuracy_drop(accuracy(MUTANTS[mutant](reference), labels), eager)

@@ -1,0 +1,141 @@
+"""Tests of the whole suite as users run it, on models that build in no time, with what goes wrong injected."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from fixtures import golden
+from tests.documented_keys import missing_keys
+
+
+@pytest.fixture(scope="module")
+def suite(root, tmp_path_factory):
+    """Runs `pytest benchmarks` on the tiny models; gives the finished process and the run's JSON."""
+    cache = tmp_path_factory.mktemp("engines")
+
+    def run(models, *arguments):
+        out = tmp_path_factory.mktemp("run") / "out.json"
+        command = [sys.executable, "-m", "pytest", str(root / "benchmarks"), "-p", "no:cacheprovider"]
+        command += ["--model-file", str(root / "tests" / "tiny_models.py"), "--models", models]
+        command += ["--twins", "onnxruntime_fp32", "--engine-dir", str(cache), "--benchmark-max-time", "0.05"]
+        done = subprocess.run(
+            [*command, "--benchmark-json", str(out), *arguments], cwd=root, capture_output=True, text=True, timeout=170
+        )
+        return done, json.loads(out.read_text()) if out.exists() else None
+
+    run.cache = cache
+    return run
+
+
+@pytest.fixture(scope="module")
+def faulty(suite):
+    """One run with a model that works and three that fail in their workers, the last by hanging."""
+    return suite("tiny,crashing,refused,hanging", "--case-timeout", "20")
+
+
+def outcomes(document, model):
+    return {
+        case["outcome"] for case in document["suite"]["cases"] if case["model"] == model and "onnx" in case["nodeid"]
+    }
+
+
+def test_a_worker_that_fails_costs_its_cases_and_not_the_run(faulty):
+    done, document = faulty
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert outcomes(document, "tiny") == {"passed"}
+    for model in ("crashing", "refused", "hanging"):
+        assert outcomes(document, model) == {"error"}, model
+
+
+@pytest.mark.parametrize(
+    "model, reason",
+    [
+        ("crashing", "build of crashing onnxruntime_fp32 crashed with SIGSEGV"),
+        ("refused", "build of refused onnxruntime_fp32 failed: RuntimeError: operator not supported"),
+        ("hanging", "build of hanging onnxruntime_fp32 took longer than 20 s and was stopped"),
+    ],
+)
+def test_the_reason_is_shown_and_kept(faulty, model, reason):
+    done, document = faulty
+    assert reason in done.stdout
+    reasons = [
+        case["reason"] for case in document["suite"]["cases"] if case["model"] == model and "onnx" in case["nodeid"]
+    ]
+    assert reasons and all(text.startswith(reason) for text in reasons)
+
+
+def test_what_was_measured_is_whole(faulty):
+    _, document = faulty
+    rows = {row["name"]: row["extra_info"] for row in document["benchmarks"]}
+    assert set(rows) >= {"test_latency[tiny-onnxruntime_fp32-1]", "test_latency[hanging-eager_fp32-1]"}
+    assert list(missing_keys(document)) == []
+    (agreement,) = [row for row in document["suite"]["agreement"] if row["model"] == "tiny"]
+    assert agreement["ok"] is True and agreement["max_relative_error"] < 2e-5 and agreement["top1_same"] == 50
+    assert rows["test_latency[tiny-onnxruntime_fp32-1]"]["build_s"] > 0
+    assert rows["test_latency[tiny-onnxruntime_fp32-1]"]["host_run_peak_bytes"] > 0
+
+
+def test_the_table_names_each_model_and_twin(faulty):
+    done, _ = faulty
+    table = done.stdout.split("models and twins")[1]
+    (row,) = [line for line in table.splitlines() if "tiny " in line and "onnxruntime_fp32" in line]
+    assert "50/50" in row
+
+
+@pytest.fixture(scope="module")
+def again(faulty, suite, tmp_path_factory):
+    """The model that works once more, from the cache, at two batch sizes, with its outputs saved."""
+    outputs = tmp_path_factory.mktemp("outputs") / "outputs.npz"
+    done, document = suite("tiny", "--batch-sizes", "1,4", "--save-outputs", str(outputs))
+    assert done.returncode == 0, done.stdout
+    return document, golden.load(outputs)
+
+
+def test_an_engine_is_built_once(faulty, again):
+    startup = [{row["twin"]: row for row in document["suite"]["startup"]} for document in (faulty[1], again[0])]
+    assert startup[0]["onnxruntime_fp32"]["build_s"] > 0 and startup[1]["onnxruntime_fp32"]["build_s"] is None
+    assert all(row["onnxruntime_fp32"]["load_s"] > 0 for row in startup)
+
+
+def test_a_failed_build_leaves_nothing_in_the_cache(faulty, suite):
+    left = os.listdir(suite.cache)
+    assert [name for name in left if name.startswith("tiny-onnxruntime")]
+    assert not [name for name in left if name.startswith(("refused-onnx", "crashing-onnx", "hanging-onnx"))], left
+
+
+def test_other_batch_sizes_have_engines_of_their_own(again):
+    rows = {
+        (row["extra_info"]["twin"], row["extra_info"]["batch_size"]): row["extra_info"]
+        for row in again[0]["benchmarks"]
+    }
+    assert set(rows) == {(twin, size) for twin in ("eager_fp32", "onnxruntime_fp32") for size in (1, 4)}
+    one, four = rows["onnxruntime_fp32", 1], rows["onnxruntime_fp32", 4]
+    assert four["throughput_fps"] == pytest.approx(4 / four["latency_p50_s"])
+    assert one["build_s"] is None and four["build_s"] > 0
+
+
+def test_outputs_are_saved_for_each_photograph(again):
+    saved = again[1]
+    assert set(saved) == {"photographs", "tiny/eager_fp32/output", "tiny/onnxruntime_fp32/output"}
+    assert saved["tiny/eager_fp32/output"].shape == (50, 1000) and len(saved["photographs"]) == 50
+
+
+def test_an_unreadable_photograph_is_named_and_the_rest_is_judged(suite, root, tmp_path):
+    for name in ("bee_01.jpg", "hen_01.jpg", "macaw_01.jpg"):
+        shutil.copy(root / "images" / name, tmp_path)
+    (tmp_path / "torn.jpg").write_bytes((tmp_path / "bee_01.jpg").read_bytes()[:5000])
+    done, document = suite("tiny", "--images", str(tmp_path))
+    assert done.returncode == 1
+    assert "torn.jpg: " in done.stdout and "The other photographs were judged." in done.stdout
+    failed = [case["nodeid"] for case in document["suite"]["cases"] if case["outcome"] == "failed"]
+    assert [name.split("::")[1] for name in failed] == ["test_photographs[tiny]"]
+    (row,) = document["suite"]["agreement"]
+    assert row["top1_total"] == 3
+    (skipped,) = {case["reason"] for case in document["suite"]["cases"] if case["outcome"] == "skipped"}
+    assert skipped == "the photographs have no labels"
