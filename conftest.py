@@ -13,5 +13,6 @@ pytest_plugins = [
     "fixtures.twins",
     "fixtures.run_json",
     "fixtures.golden",
+    "fixtures.baseline",
     "fixtures.summary",
 ]

@@ -150,13 +150,23 @@ def test_an_eager_row_has_no_speed_up():
         ([1.0, 1.05, 0.95, 1.02, 0.98] * 2, None),
         ([1.0, 1.0, 1.0, 1.05, 1.05, 1.05, 1.05, 1.2, 1.2, 1.2], "drifted by +20%"),
         ([1.2, 1.2, 1.2, 1.05, 1.05, 1.05, 1.05, 1.0, 1.0, 1.0], "drifted by -17%"),
-        ([1.0, 1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 2.0], "blocks scatter by"),
+        ([1.0, 1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 2.0], "scattered by"),
         ([1.0, 1.0], "only 2 blocks"),
     ],
 )
 def test_instability_is_named(blocks, expected):
     reason = unstable_reason(blocks)
     assert reason is None if expected is None else reason.startswith(expected)
+
+
+def test_an_unsteady_control_is_named():
+    eager = [1.0] * 15 + [2.0] * 15
+    assert summarise([1.0] * 30, eager, Plan(10, 3, 3)).unstable_reason == "eager drifted by +100%"
+
+
+def test_fewer_rounds_than_thirty_are_said():
+    assert summarise([1.0] * 29, [], Plan(29, 1, 0)).unstable_reason == "only 29 rounds"
+    assert summarise([1.0] * 30, [], Plan(10, 3, 0)).unstable_reason is None
 
 
 def test_real_time_is_judged_on_the_tail():

@@ -1,0 +1,109 @@
+"""Tests of the mutants and of their trial: each is wrong in the way its name says, and a sleeping check is named."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+import torch
+
+from fixtures import mutants
+from fixtures.mutants import Answers, Mutant
+from fixtures.sensitivity import Sensitivity, Trial
+
+
+@pytest.fixture
+def answers():
+    """Ten photographs of six classes; classes 1, 2 and 4 are labelled, and right but for one photograph."""
+    logits = numpy.random.default_rng(1).normal(size=(10, 6)).astype(numpy.float32)
+    labels = numpy.array([4, 2, 1, 4, 2, 1, 4, 2, -1, 1])
+    logits[numpy.arange(9), labels[:9]] += 10 * (labels[:9] >= 0)
+    logits[9, 3] += 10
+    return Answers(logits, labels, 0.01)
+
+
+def test_known_classes_are_those_the_twin_gets_right(answers):
+    assert answers.known == (1, 2, 4)
+
+
+def test_frozen_repeats_the_first_answer(answers):
+    wrong = mutants.frozen(answers)
+    assert (wrong == answers.logits[0]).all() and wrong.shape == answers.logits.shape
+
+
+def test_one_element_is_nan(answers):
+    assert numpy.isnan(mutants.not_a_number(answers)).sum() == 1
+
+
+def test_the_best_two_change_places_and_nothing_else(answers):
+    wrong = mutants.top_two_swapped(answers)
+    order, before = numpy.argsort(wrong, axis=1), numpy.argsort(answers.logits, axis=1)
+    assert (order[:, -1] == before[:, -2]).all() and (order[:, -2] == before[:, -1]).all()
+    assert (order[:, :-2] == before[:, :-2]).all()
+
+
+def test_permuted_classes_are_labelled_ones(answers):
+    wrong = mutants.classes_permuted(answers)
+    assert (wrong[:, 1] == answers.logits[:, 2]).all() and (wrong[:, 2] == answers.logits[:, 1]).all()
+    assert (wrong[:, [0, 3, 4, 5]] == answers.logits[:, [0, 3, 4, 5]]).all()
+
+
+def test_a_dead_class_never_wins(answers):
+    assert not (mutants.class_dead(answers).argmax(axis=1) == 1).any()
+
+
+def test_mutants_of_labels_need_labels(answers):
+    unlabelled = Answers(answers.logits, numpy.full(10, -1), 0.01)
+    assert mutants.classes_permuted(unlabelled) is None and mutants.class_dead(unlabelled) is None
+
+
+def test_noise_is_three_times_the_tolerance_at_its_largest(answers):
+    change = numpy.abs(mutants.noise(answers) - answers.logits).max() / numpy.abs(answers.logits).max()
+    assert change == pytest.approx(0.03, rel=1e-3)
+    assert mutants.noise(Answers(answers.logits, answers.labels, None)) is None
+
+
+def test_the_twin_itself_is_left_alone(answers):
+    before = answers.logits.copy()
+    for make in mutants.OUTPUT_MUTANTS.values():
+        assert not numpy.array_equal(make(answers), before), make.__name__
+    assert numpy.array_equal(answers.logits, before)
+
+
+def test_input_mutants_change_the_input_as_they_say():
+    class Preprocess:
+        mean, std = [0.5, 0.4, 0.3], [0.2, 0.2, 0.25]
+
+    batch = torch.randn(2, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    pixels = mutants.without_normalisation(batch, Preprocess)
+    assert torch.allclose(pixels[:, 2], batch[:, 2] * 0.25 + 0.3)
+    assert mutants.without_normalisation(batch, object()) is None
+    assert torch.equal(mutants.bgr(batch, None)[:, 0], batch[:, 2])
+    assert torch.equal(mutants.crop_off(batch, None)[..., 16:], batch[..., :4])
+
+
+def test_weight_mutants_keep_shapes_and_change_values():
+    for spoil in (mutants.other_weights, mutants.half_weights):
+        layer = torch.nn.Linear(7, 5)
+        before = layer.weight.detach().clone()
+        spoil(layer)
+        assert layer.weight.shape == before.shape and not torch.equal(layer.weight, before)
+    assert torch.equal(layer.weight.half().float(), layer.weight), "half_weights rounds to float16"
+
+
+def test_a_survivor_is_named_with_the_check_that_slept():
+    refused, survived = Trial(Mutant("zeros", "agreement"), True), Trial(Mutant("BGR for RGB", "agreement"), False)
+    verdict = Sensitivity((refused, survived))
+    assert not verdict and Sensitivity((refused,)) and not Sensitivity(())
+    assert verdict.as_dict() == {
+        "refused": 1,
+        "total": 2,
+        "survivors": [{"mutant": "BGR for RGB", "check": "agreement"}],
+    }
+    lines = verdict.report("resnet18 x").splitlines()
+    assert lines[0] == "resnet18 x: mutants: 1 of 2 refused"
+    assert "BGR for RGB: the check «agreement» slept" in lines[1] and "tighten its tolerance" in lines[-1]
+
+
+def test_every_mutant_has_a_check_that_exists():
+    every = {**mutants.OUTPUT_MUTANTS, **mutants.INPUT_MUTANTS, **mutants.WEIGHT_MUTANTS, **mutants.FP32_MUTANTS}
+    assert len(every) == 13 and {mutant.owner for mutant in every} == {"agreement", "top1", "accuracy"}
