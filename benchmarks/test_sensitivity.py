@@ -1,4 +1,4 @@
-"""Proof that the checks can fail: wrong twins, made from the right one, are each refused by the check that owns them."""
+"""Proof that the checks can fail: wrong twins, made from the right one, are refused by the check that owns them."""
 
 from __future__ import annotations
 

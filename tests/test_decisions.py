@@ -303,6 +303,7 @@ def test_the_report_of_accuracy_says_what_a_photograph_is_worth():
         "  tolerance  1 points; one of the 50 labelled photographs is 2 points",
         "The verdict on top-1 names the photographs; more labelled photographs make the limit finer.",
     ]
+    assert accuracy_drop(Accuracy(1, 1, 1), Accuracy(1, 1, 1))
     report = accuracy_drop(Accuracy(30, 30, 32), Accuracy(30, 30, 32)).report("x")
     assert report.startswith("x: the twin is right as often")
     assert "one of the 32 labelled photographs is 3.1 points" in report
