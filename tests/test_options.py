@@ -148,9 +148,7 @@ def test_collection_is_instant_and_imports_nothing_heavy(root):
         f"sys.exit(code or ' '.join(name for name in {heavy} if name in sys.modules) or None)"
     )
     start = time.perf_counter()
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     seconds = time.perf_counter() - start
     assert result.returncode == 0, f"imported at collection: {result.stderr}"
     assert seconds < 10, f"collection took {seconds:.1f} s; 2 s are wanted on a quiet machine"

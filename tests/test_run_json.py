@@ -27,7 +27,9 @@ def run(pytester, *arguments):
 
 
 def written(pytester):
-    return json.loads((pytester.path / "out.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+    return json.loads(
+        (pytester.path / "out.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON")
+    )
 
 
 def test_a_run_without_a_benchmark_is_written(pytester):
@@ -79,7 +81,9 @@ def test_an_unwritable_path_is_refused_before_the_first_test(pytester, path, rea
 
 
 def test_a_killed_run_leaves_no_half_written_file(pytester):
-    pytester.makepyfile(MEASURED.format(value=1) + "\n    def test_killed():\n        import os; os.kill(os.getpid(), 9)")
+    pytester.makepyfile(
+        MEASURED.format(value=1) + "\n    def test_killed():\n        import os; os.kill(os.getpid(), 9)"
+    )
     assert run(pytester).ret == -9
     assert [name for name in os.listdir(pytester.path) if name.startswith("out.json")] == []
 

@@ -1,0 +1,226 @@
+"""Shows on real runs that the gate does not cry wolf and does find what it must; results in docs/gating.md.
+
+    python benchmarks/validation/gating.py collect RUNS-FOLDER --runs 40     # about 40 s a run
+    python benchmarks/validation/gating.py judge RUNS-FOLDER                 # prints the tables
+
+A run is the suite on three small models. False alarms are counted over neighbouring runs, over all pairs of runs, and
+over runs resampled from the blocks of real ones; then a slow-down, a growth of memory and one of errors are injected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import numpy
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from fixtures.compare.gate import PASS, REGRESSION  # noqa: E402
+from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
+from fixtures.compare.load import load_runs  # noqa: E402
+from fixtures.compare.metrics import LATENCY, SCALARS, Metric  # noqa: E402
+from fixtures.compare.report import Report, make_report  # noqa: E402
+from fixtures.compare.run import Blocks, Name, Run, Timing  # noqa: E402
+from fixtures.compare.verdict import WORSE  # noqa: E402
+
+TESTS = ("agreement", "top1", "accuracy", "latency", "startup")
+MODELS = "mobilenet_v2,resnet18,alexnet"
+GATE = parse_gate(DEFAULT_FAIL_ON)
+RESAMPLED = 400
+SLOW_DOWNS = (1.05, 1.075, 1.1, 1.15, 1.2)
+CASES, HISTORY = 100, 50
+
+Pair = Tuple[Run, Run]
+
+
+def collect(folder: Path, runs: int) -> None:
+    """Runs the suite so many times, one file each; the engines are built before the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(-1, runs):
+        path = folder / f"{number:03d}.json"
+        command = [sys.executable, "-m", "pytest", *(f"benchmarks/test_{test}.py" for test in TESTS), "-q"]
+        command += ["--models", MODELS, "--twins", "onnxruntime_fp32", "--weights", "calibrated"]
+        command += ["--engine-dir", str(folder / "engines"), "--benchmark-json", str(path)]
+        start = time.monotonic()
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stdout[-3000:] + done.stderr[-1000:])
+        if number < 0:
+            path.unlink()
+        print(f"{path.name}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+def judge(folder: Path) -> None:
+    """Prints every table."""
+    files = sorted(folder.glob("*.json"))
+    runs = [load_runs([path])[0] for path in files]
+    print(f"{len(runs)} runs of {files[0].name} to {files[-1].name}: {', '.join(sorted(map(str, twins(runs[0]))))}\n")
+    scatter(runs)
+    noise = numpy.random.default_rng(0)
+    neighbours = list(zip(runs, runs[1:]))
+    everywhere = [pair if index % 2 else pair[::-1] for index, pair in enumerate(combinations(runs, 2))]
+    within = list(resampled_pairs(runs, noise, same_run=True))
+    between = list(resampled_pairs(runs, noise, same_run=False))
+    kinds = {"neighbours": neighbours, "all pairs": everywhere, "resampled, one run": within,
+             "resampled, two runs": between}  # fmt: skip
+    print("| pairs of equal runs | comparisons | false alarms | figures unsure |\n|---|---|---|---|")
+    for title, pairs in kinds.items():
+        print(f"| {title} | {len(pairs)} | {false_alarms(pairs)} |")
+    print("\n| latency found WORSE | " + " | ".join(f"+{factor - 1:.1%}" for factor in SLOW_DOWNS))
+    print("|---" * (1 + len(SLOW_DOWNS)) + "|")
+    for title, pairs in kinds.items():
+        found = [f"{slow_downs_found(pairs, factor):.1%}" for factor in SLOW_DOWNS]
+        print(f"| {title} | {' | '.join(found)} |")
+    for metric in SCALARS:
+        growth = {"memory": 1.2, "error": 3.0}.get(metric.gate)
+        if growth and runs[0].figures[metric.key]:
+            print(f"\n{metric.title} × {growth}: {growths_found(neighbours, metric, growth)}")
+    speed(json.loads(files[0].read_text()))
+
+
+def twins(run: Run) -> List[Name]:
+    """The latencies that are judged."""
+    return [name for name in run.timings if not name.is_eager]
+
+
+def scatter(runs: Sequence[Run]) -> None:
+    """How far blocks scatter within a run, and figures between runs: standard deviation of the logarithm."""
+    print("| case | blocks: twin | eager | ratio | runs: twin | eager | ratio |\n|---|---|---|---|---|---|---|")
+    for name in twins(runs[0]):
+        parts = [run.timings[name].invocations[0] for run in runs if name in run.timings]
+        sides = [[numpy.log(part.twin) for part in parts], [numpy.log(part.eager) for part in parts]]
+        sides.append([twin - eager for twin, eager in zip(*sides)])
+        within = [f"{numpy.mean([side.std(ddof=1) for side in each]):.1%}" for each in sides]
+        across = [f"{numpy.std([numpy.median(side) for side in each], ddof=1):.1%}" for each in sides]
+        print(f"| {name} | {' | '.join(within + across)} |")
+    print()
+
+
+def compared(pair: Pair) -> Report:
+    """The report on two runs at the default thresholds."""
+    return make_report(pair, GATE, allow_different=False)
+
+
+def false_alarms(pairs: Sequence[Pair]) -> str:
+    """How many of the pairs are called a regression, why, and how many figures are unsure."""
+    reports = [compared(pair) for pair in pairs]
+    alarms = [report for report in reports if report.decision.exit_code != PASS]
+    why = Counter(reason for report in alarms for reason in report.decision.reasons).most_common(4)
+    unsure = [sum(found.verdict == "UNSURE" for found in report.comparison.judgements) for report in reports]
+    named = f" ({'; '.join(f'{count} × {reason}' for reason, count in why)})" if why else ""
+    return f"{len(alarms)} = {len(alarms) / len(pairs):.1%}{named} | {numpy.mean(unsure):.1f}"
+
+
+def slow_downs_found(pairs: Sequence[Pair], factor: float) -> float:
+    """The share of slow-downs, one twin after the other, that make the comparison a regression of its latency."""
+    found = []
+    for index, (base, new) in enumerate(pairs):
+        name = twins(new)[index % len(twins(new))]
+        slow = replace(new, timings={**new.timings, name: slowed(new.timings[name], factor)})
+        report = compared((base, slow))
+        (latency,) = [j for j in report.comparison.judgements if (j.name, j.metric) == (name, LATENCY)]
+        found.append(latency.verdict == WORSE and report.decision.exit_code == REGRESSION)
+    return float(numpy.mean(found))
+
+
+def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float) -> str:
+    """How many growths of one figure, one twin after the other, make the comparison a regression of it."""
+    found = 0
+    for index, (base, new) in enumerate(pairs):
+        name = [known for known in new.figures[metric.key] if not known.is_eager][index % len(twins(new))]
+        # Over the base's own figure: what is injected is the growth, and not the growth with the noise of the run.
+        grown = {**new.figures[metric.key], name: base.figures[metric.key][name] * growth}
+        report = compared((base, replace(new, figures={**new.figures, metric.key: grown})))
+        found += any((j.name, j.metric, j.verdict) == (name, metric, WORSE) for j in report.comparison.judgements)
+    return f"{found} of {len(pairs)} found"
+
+
+def slowed(timing: Timing, factor: float) -> Timing:
+    """The timing of a twin that takes so many times as long."""
+    slow = [Blocks(tuple(block * factor for block in part.twin), part.eager) for part in timing.invocations]
+    return replace(timing, p50_s=timing.p50_s * factor, invocations=tuple(slow))
+
+
+def resampled_pairs(runs: Sequence[Run], noise: numpy.random.Generator, same_run: bool) -> Iterator[Pair]:
+    """Pairs of runs whose blocks are drawn, pair by pair, from those of one real run or of two."""
+    for index in range(RESAMPLED):
+        first = runs[index % len(runs)]
+        others = [run for run in runs if run is not first]
+        yield resampled(first, noise), resampled(first if same_run else others[noise.integers(len(others))], noise)
+
+
+def resampled(run: Run, noise: numpy.random.Generator) -> Run:
+    """The run as other blocks of the same process would have made it."""
+    return replace(run, timings={name: _drawn(timing, noise) for name, timing in run.timings.items()})
+
+
+def _drawn(timing: Timing, noise: numpy.random.Generator) -> Timing:
+    (part,) = timing.invocations
+    drawn = noise.integers(0, len(part.twin), len(part.twin))
+    twin, eager = (tuple(side[index] for index in drawn) if side else () for side in part)
+    return replace(timing, p50_s=float(numpy.median(twin)), invocations=(Blocks(twin, eager),))
+
+
+def speed(document: Dict[str, Any]) -> None:
+    """Seconds of the whole command on runs of 100 cases."""
+    print(f"\n| runs of {CASES} cases | terminal | with --markdown, --json and --html |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text = json.dumps(enlarged(document))
+        for number in range(HISTORY):
+            (folder / f"{number:02d}.json").write_text(text)
+        written = [f"--{kind}={folder / kind}" for kind in ("markdown", "json", "html")]
+        for title, paths in (("2", ["00.json", "01.json"]), (str(HISTORY), [""])):
+            command = [sys.executable, "-m", "fixtures.compare", *(str(folder / path) for path in paths)]
+            took = f"{timed(command):.1f} s | {timed([*command, *written]):.1f} s"
+            print(f"| {title} ({len(text) >> 10} KiB each) | {took} |")
+
+
+def timed(command: Sequence[str]) -> float:
+    """The best of three, since other work only ever adds."""
+
+    def once() -> float:
+        start = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(3))
+
+
+def enlarged(document: Dict[str, Any]) -> Dict[str, Any]:
+    """The run with its cases repeated under other models' names, until there are 100 latencies."""
+    document = copy.deepcopy(document)
+    suite = document["suite"]
+    copies = -(-CASES // len(document["benchmarks"]))
+
+    def renamed(rows: List[Any]) -> List[Any]:
+        text = json.dumps(rows)
+        texts = [re.sub(f"({MODELS.replace(',', '|')})", rf"\1_{number}", text) for number in range(copies)]
+        return [row for one in texts for row in json.loads(one)]
+
+    document["benchmarks"] = renamed(document["benchmarks"])[:CASES]
+    for section in ("agreement", "accuracy", "predictions", "startup", "mutants", "cases"):
+        suite[section] = renamed(suite[section])
+    return document
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("collect", "judge"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--runs", type=int, default=40)
+    asked = parser.parse_args()
+    collect(asked.folder, asked.runs) if asked.what == "collect" else judge(asked.folder)

@@ -1,0 +1,137 @@
+"""Validation on a GPU: the whole life of engines with the TensorRT that is installed, one line a twin.
+
+`python -m benchmarks.validation.tensorrt_life [model …]`: builds, stores, loads, holds the answers against eager's,
+refuses a broken file, builds again from the timing cache, and times the twin against a bare call of its engine's
+context. Without a model the pointwise one; else the zoo's, on random weights. Exit code 1 where a line says FAILED.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, List
+
+from benchmarks.validation import bare
+from fixtures.backends import TWINS, unavailable
+from fixtures.build_options import BuildOptions
+from fixtures.errors import UserError
+from fixtures.tolerances import tolerance
+
+TWIN_NAMES = [name for name, spec in TWINS.items() if spec.backend in ("tensorrt", "torch2trt")]
+OWN_MODELS = Path(__file__).resolve().parent.parent / "examples" / "own_models.py"
+CALIBRATION = 14
+
+
+def random_model(name: str) -> Any:
+    """The pointwise model, or the zoo's of this name with weights that keep activations in range; on the GPU."""
+    import torch
+
+    from fixtures import zoo
+
+    torch.manual_seed(0)
+    if name == "pointwise":
+        return runpy.run_path(str(OWN_MODELS))["Pointwise"]().eval().cuda()
+    model = zoo.build_module(zoo.MODELS[name])
+    for parameter, tensor in model.state_dict().items():
+        if tensor.dim() > 1:
+            torch.nn.init.kaiming_normal_(tensor)
+        elif tensor.is_floating_point():
+            tensor.normal_(0, 0.02).add_(0 if parameter.endswith(("bias", "mean")) else 1)
+    return model.cuda()
+
+
+def relative_error(answer: Any, expected: Any) -> float:
+    """Largest deviation as a share of the largest expected value."""
+    return float((answer - expected).abs().max() / expected.abs().max())
+
+
+def timed(task: Any) -> Any:
+    """(result, seconds) of a function that ends with the device idle."""
+    import torch
+
+    start = time.perf_counter()
+    result = task()
+    torch.cuda.synchronize()
+    return result, time.perf_counter() - start
+
+
+def life(name: str, twin: str, folder: Path) -> str:
+    """What happened, in one line. Raises UserError for what the twin cannot do by its own word, else AssertionError."""
+    import torch
+
+    spec, options = TWINS[twin], BuildOptions(timing_folder=folder / "timing")
+    size = {"pointwise": 512, "inception_v3": 299}.get(name, 224)
+    model, batches = random_model(name), torch.rand(CALIBRATION, 3, size, size, device="cuda")
+    example, other = batches[:1].clone(), batches[1:2].clone()
+    path = folder / f"{name}-{twin}{spec.module.ENGINE_SUFFIX}"
+    calibration = batches if spec.precision == "int8" else None
+    first, build_s = timed(lambda: spec.build(model, example, path, calibration, options))
+    first.close()
+    second, rebuild_s = timed(lambda: spec.build(model, example, path, calibration, options))
+    second.close()
+    loaded, load_s = timed(lambda: spec.load(path, example, options))
+    with torch.inference_mode():
+        errors = [relative_error(loaded(batch), model(batch)) for batch in (example, other, example)]
+        distance = relative_error(model(other), model(example))
+    limit = tolerance(spec.precision, "calibrated").relative_error or 1.0
+    assert max(errors) <= limit, f"error {max(errors):.1e}, tolerance {limit:g}"
+    assert distance > 10 * max(errors) or spec.precision == "int8", f"two batches differ by {distance:.1e} only"
+    parts = [
+        f"build {build_s:.2f} s",
+        f"again {rebuild_s:.2f} s",
+        f"load {load_s:.3f} s",
+        f"{path.stat().st_size} bytes",
+    ]
+    parts += [f"error {max(errors):.1e}", f"batches differ by {distance:.1e}", broken(spec, path, example)]
+    call_s = bare.median_s(lambda: loaded(example))
+    parts.append(f"call {call_s * 1e6:.1f} µs")
+    if spec.backend == "tensorrt":
+        direct, _alive = bare.context(path, example)
+        direct_s = bare.median_s(direct)
+        replayed = spec.load(path, example, BuildOptions(cuda_graph_replay=True))
+        assert relative_error(replayed(other), model(other).detach()) <= limit, "the CUDA graph's answer is wrong"
+        replay_s = bare.median_s(lambda: replayed(example))
+        parts += [f"bare {direct_s * 1e6:.1f} µs, ratio {call_s / direct_s:.3f}", f"CUDA graph {replay_s * 1e6:.1f} µs"]
+        replayed.close()
+    loaded.close()
+    return ", ".join(parts)
+
+
+def broken(spec: Any, path: Path, example: Any) -> str:
+    """How a truncated file and garbage are refused; the file is left whole."""
+    whole = path.read_bytes()
+    try:
+        for damaged in (whole[: len(whole) // 2], b"garbage" * 100):
+            path.write_bytes(damaged)
+            try:
+                spec.load(path, example)
+            except UserError as error:
+                assert "\n" not in str(error), f"more than one line: {error}"
+            else:
+                raise AssertionError("a broken file was loaded")
+    finally:
+        path.write_bytes(whole)
+    return "broken files refused"
+
+
+def main(names: List[str]) -> bool:
+    """A line for each model and twin; whether none failed."""
+    good = True
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or ["pointwise"]:
+            for twin in TWIN_NAMES:
+                try:
+                    line = unavailable(twin, "cuda:0") or life(name, twin, Path(folder))
+                except UserError as error:
+                    line = f"refused: {error}"
+                except Exception as error:  # noqa: BLE001  the other lines are wanted too
+                    line, good = f"FAILED: {type(error).__name__}: {error}", False
+                print(f"{name} {twin}: {line}", flush=True)
+    return good
+
+
+if __name__ == "__main__":
+    sys.exit(not main(sys.argv[1:]))

@@ -1,0 +1,74 @@
+"""TensorRT's real Python bindings without TensorRT: wheels from PyPI beside libraries of empty functions.
+
+The bindings are 1–2 MB, their libraries over a gigabyte. An import needs only what the bindings link to: nothing can be
+built or run then, but every class, method and enum member is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+# Where the tests look for wheels and put those that they fetch.
+FOLDER_VARIABLE = "TENSORRT_BINDINGS"
+WHEELS = (
+    "tensorrt-bindings==8.6.1",
+    "tensorrt-cu12-bindings==10.3.0",
+    "tensorrt-cu12-bindings==10.13.3.9",
+    "tensorrt-cu12-bindings==10.16.1.11",
+    "tensorrt-cu12-bindings==11.0.0.114",
+    "tensorrt-cu13-bindings==11.4.0.106",
+)
+LIBRARIES = ("libnvinfer.so", "libnvinfer_plugin.so", "libnvonnxparser.so", "libnvparsers.so")
+FUNCTIONS = (
+    "createInferBuilder_INTERNAL", "createInferRefitter_INTERNAL", "createInferRuntime_INTERNAL",
+    "createNvOnnxParser_INTERNAL", "createNvOnnxParserRefitter_INTERNAL", "getBuilderPluginRegistry",
+    "getNvOnnxParserVersion", "getPluginRegistry", "initLibNvInferPlugins",
+    # Of the parsers for UFF and Caffe, in 8 alone; C++ names.
+    "_ZN11nvuffparser15createUffParserEv", "_ZN11nvuffparser8FieldMapC1EPKcPKvNS_9FieldTypeEi",
+    "_ZN14nvcaffeparser117createCaffeParserEv", "_ZN14nvcaffeparser123shutdownProtobufLibraryEv",
+)  # fmt: skip
+DOWNLOAD_TIMEOUT_S = 120
+
+
+def is_there(requirement: str, folder: Path) -> bool:
+    """Whether the wheel of `name==version` for this Python is in the folder."""
+    return any(folder.glob(_pattern(requirement)))
+
+
+def wheel(requirement: str, folder: Path) -> Path:
+    """The wheel of `name==version` in this folder, fetched from PyPI with pip if it is not there yet.
+
+    Raises OSError with pip's last line where it cannot be had.
+    """
+    if not is_there(requirement, folder):
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                   "--retries=1", "--disable-pip-version-check", "--dest", str(folder), requirement]  # fmt: skip
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DOWNLOAD_TIMEOUT_S)
+        if done.returncode:
+            lines = done.stdout.decode(errors="replace").strip().splitlines()
+            raise OSError(f"pip cannot fetch {requirement}: {lines[-1] if lines else f'exit code {done.returncode}'}")
+    return next(folder.glob(_pattern(requirement)))
+
+
+def _pattern(requirement: str) -> str:
+    name, version = requirement.split("==")
+    return f"{name.replace('-', '_')}-{version}-cp{sys.version_info[0]}{sys.version_info[1]}-*.whl"
+
+
+def unpack(wheel_path: Path, folder: Path) -> Path:
+    """Unpacks a wheel and puts stubs of its libraries beside its extension module; returns what to put on the path."""
+    with zipfile.ZipFile(wheel_path) as archive:
+        archive.extractall(folder)
+    package = folder / "tensorrt_bindings"
+    major = wheel_path.name.split("-")[1].split(".")[0]
+    source, stub = folder / "stub.c", folder / "stub.so"
+    source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in FUNCTIONS))
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", str(stub), str(source)], check=True)
+    for library in LIBRARIES:
+        shutil.copy(stub, package / f"{library}.{major}")  # The bindings look beside themselves ($ORIGIN).
+    return folder

@@ -1,0 +1,89 @@
+"""An executing double of the part of the module tensorrt that the suite calls, for machines without a GPU.
+
+`make("10.3.0")` gives a module with the names that this version offers and no others. It parses real ONNX files, runs
+them with ONNX Runtime on host pointers, and fails as the real one does: a parser with a list of errors, a builder and a
+runtime that return None after an error on the logger, a context that answers False. tests/test_tensorrt_contract.py
+holds it against the real bindings, so that it offers nothing that they do not.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib.machinery
+import types
+import warnings
+import weakref
+from typing import Any
+
+from tests.doubles import builder_double, engine_double
+
+VERSIONS = ("8.4.1.5", "8.6.1", "10.3.0", "10.13.3.9", "11.4.0.106")
+
+
+def make(version: str) -> types.ModuleType:
+    """A module `tensorrt` of this version.
+
+    Its attribute `double` is for tests: `unsupported_kernels` (operators that no engine can be built with, as on a GPU
+    too new), `timed` (how many layers each build timed afresh), `built` (the config of the last build), `alive`
+    (engines and contexts not yet freed).
+    """
+    trt = types.ModuleType("tensorrt")
+    trt.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
+    trt.__version__ = version
+    trt.double = types.SimpleNamespace(unsupported_kernels=set(), timed=[], built=None, alive=weakref.WeakSet())
+    numbers = tuple(int(part) for part in version.split("."))
+    _add_enumerations(trt, numbers)
+    _add_loggers(trt)
+    builder_double.add(trt, numbers)
+    engine_double.add(trt, numbers)
+    return trt
+
+
+class Deprecated:
+    """What all classes share in Python: a `with` that warns."""
+
+    def __enter__(self) -> Any:
+        warnings.warn("Context managers for TensorRT types are deprecated.", DeprecationWarning, stacklevel=2)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        pass
+
+
+def _add_enumerations(trt: types.ModuleType, numbers: tuple) -> None:
+    def add(name: str, **members: int) -> None:
+        setattr(trt, name, enum.IntEnum(name, members))
+
+    explicit = {"EXPLICIT_BATCH": 0} if numbers < (11,) else {}
+    typed = {"STRONGLY_TYPED": 1} if numbers >= (10,) else {}
+    add("NetworkDefinitionCreationFlag", **explicit, **typed)
+    add("BuilderFlag", TF32=7, **({"FP16": 0, "INT8": 1} if numbers < (11,) else {}))
+    add("MemoryPoolType", WORKSPACE=0)
+    add("DataType", FLOAT=0, HALF=1, INT8=2, INT32=3, BOOL=4, **({"INT64": 7} if numbers >= (10,) else {}))
+    if numbers >= (8, 5):
+        add("TensorIOMode", NONE=0, INPUT=1, OUTPUT=2)
+    if numbers < (11,):
+        add("CalibrationAlgoType", LEGACY_CALIBRATION=0, ENTROPY_CALIBRATION=1, ENTROPY_CALIBRATION_2=2)
+
+
+def _add_loggers(trt: types.ModuleType) -> None:
+    class ILogger(Deprecated):
+        Severity = enum.IntEnum("Severity", {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2, "INFO": 3, "VERBOSE": 4})
+        INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = Severity
+
+        def __init__(self) -> None:
+            self._constructed = True
+
+        def log(self, severity: int, msg: str) -> None:
+            raise NotImplementedError('Tried to call pure virtual function "ILogger::log"')
+
+    class Logger(ILogger):
+        def __init__(self, min_severity: int = ILogger.WARNING) -> None:
+            super().__init__()
+            self.min_severity = min_severity
+
+        def log(self, severity: int, msg: str) -> None:
+            if severity <= self.min_severity:
+                print(f"[TRT] {msg}")
+
+    trt.ILogger, trt.Logger = ILogger, Logger
