@@ -81,7 +81,7 @@ class Answers:
         return float(distances.fill_diagonal_(float("inf")).min())
 
 
-def photographs_for(spec, known={}):
+def photographs_for(spec, known={}):  # noqa: B006 - a cache
     """Batch and labels of the bundled photographs; decoded once for each preprocessing."""
     listed = images.resolve_labels(images.list_photographs(images.BUNDLED), categories(spec))
     key = repr(preprocessing(spec))
@@ -181,9 +181,6 @@ OTHERS = {
     "squeezenet1_1": {},
     "shufflenet_v2_x0_5": {},
     "densenet121": {},
-    "efficientnet_b0": {},
-    "convnext_tiny": {},
-    "vit_b_16": {"image_size": 64},
 }
 
 
