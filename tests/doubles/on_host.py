@@ -18,7 +18,7 @@ def tensorrt(monkeypatch: Any, version: str) -> types.ModuleType:
 
     trt = tensorrt_double.make(version)
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: types.SimpleNamespace(cuda_stream=STREAM))
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda device_index: STREAM, raising=False)
     return trt
 
 
