@@ -13,12 +13,12 @@ from fixtures import backends, options
 
 @pytest.fixture
 def suite(root, tmp_path, pytester):
-    """Collects `pytest benchmarks` with these options, as a user's command would, in this process."""
+    """Collects `pytest benchmarks` with these options, in a process of its own as a user's command would."""
 
     def run(*arguments):
         where = ("-c", str(root / "pytest.ini"), "--rootdir", str(root), str(root / "benchmarks"))
         cache = () if "--engine-dir" in arguments else ("--engine-dir", str(tmp_path / "engines"))
-        return pytester.runpytest_inprocess(
+        return pytester.runpytest_subprocess(
             "--collect-only", "-q", "-p", "no:cacheprovider", *where, *cache, *arguments
         )
 
