@@ -181,6 +181,9 @@ OTHERS = {
     "squeezenet1_1": {},
     "shufflenet_v2_x0_5": {},
     "densenet121": {},
+    "efficientnet_b0": {},
+    "convnext_tiny": {},
+    "vit_b_16": {"image_size": 64},
 }
 
 
