@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+# Two processes that both compute on every core spin in each other's way, and take many times as long. Set before torch
+# comes in; what the tests start inherits it. The runs that they start are no workers of xdist, where pytest-benchmark
+# would measure nothing.
+IS_WORKER = bool(os.environ.pop("PYTEST_XDIST_WORKER", None))
+if IS_WORKER:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 pytest_plugins = ["pytester"]
+
+
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that with xdist nobody waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_calibration.py")
+
+
+@pytest.fixture(scope="session")
+def testrun_folder(tmp_path_factory) -> Path:
+    """A folder of this run that xdist's workers share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if IS_WORKER else own
 
 
 @pytest.fixture(scope="session")
