@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures.accuracy import accuracy, accuracy_drop
 from fixtures.agreement import assert_verdict
-from fixtures.decisions import accuracy, accuracy_drop
 
 
 @pytest.mark.task("classification")

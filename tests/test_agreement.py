@@ -12,7 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fixtures.agreement import Agreement, Element, agree, agree_all, assert_verdict, json_safe, largest, softmax
+from fixtures.agreement import Agreement, Element, agree, agree_all, assert_verdict, json_safe
+from fixtures.outputs import largest, softmax
 from fixtures.tolerances import TABLE, Tolerance, tolerance
 
 QUICKLY = settings(deadline=None, max_examples=40, derandomize=True)
