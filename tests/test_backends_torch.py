@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from fixtures import cuda_device, worker
+from fixtures import cuda_device, process
 from fixtures.backends import TWINS, cpu, cuda_graph, inductor, unavailable
 from fixtures.errors import UserError
 from tests.doubles import on_host
@@ -181,7 +181,7 @@ def test_inductor_compiles_in_a_worker_and_leaves_no_cache():
     reason = inductor.unavailable("cpu")
     if reason:
         pytest.skip(reason)
-    answers, expected, existed, left = worker.run(small_compiled, title="compile", timeout_s=240)
+    answers, expected, existed, left = process.run(small_compiled, title="compile", timeout_s=240)
     assert torch.allclose(torch.tensor(answers), torch.tensor(expected), atol=1e-5)
     assert existed and not left
 

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from fixtures import backends, options
+from fixtures import backends, options, selection
+
+ONE_TWIN = ("--models", "resnet18", "--twins", "onnxruntime_fp32")
 
 
 @pytest.fixture
@@ -89,6 +91,10 @@ def test_quick_takes_one_model_and_every_check(suite):
         (["--fps", "-1"], ["--fps", "'-1' is no number above 0"]),
         (["--case-timeout", "nan"], ["--case-timeout", "'nan' is no number above 0"]),
         (["--run-device", "gpu"], ["--run-device 'gpu'", "cuda:0"]),
+        (["--trust-engine", "a.onnx"], ["--trust-engine a.onnx", " models, 1 twins", "--models"]),
+        ([*ONE_TWIN, "--batch-sizes", "4", "--trust-engine", "a.onnx"], ["batch sizes 4", "leave --batch-sizes at 1"]),
+        ([*ONE_TWIN, "--trust-engine", "a.engine"], ["--trust-engine a.engine", "onnxruntime_fp32 end in .onnx"]),
+        ([*ONE_TWIN, "--trust-engine", "no/such.onnx"], ["--trust-engine no/such.onnx: no such file"]),
         (["--images", "no/such/folder"], ["no/such/folder"]),
         (["--weights", "no/such/folder"], ["no/such/folder"]),
     ],
@@ -132,7 +138,7 @@ def test_a_twin_named_but_not_runnable_is_an_error_with_its_reason(read, monkeyp
 def test_default_twins_prefer_tensorrt_and_say_why(monkeypatch):
     def only(*runnable):
         monkeypatch.setattr(backends, "unavailable", lambda twin, device: None if twin in runnable else "not here")
-        return options.default_twins("cuda:0")
+        return selection.default_twins("cuda:0")
 
     assert only("onnxruntime_fp32") == (("onnxruntime_fp32",), "no torch2trt or tensorrt: not here")
     assert only("onnxruntime_fp32", "cuda_graph_fp32")[0] == ("cuda_graph_fp32",)

@@ -126,6 +126,34 @@ def test_outputs_are_saved_for_each_photograph(again):
     assert saved["tiny/eager_fp32/output"].shape == (50, 1000) and len(saved["photographs"]) == 50
 
 
+@pytest.fixture(scope="module")
+def trusting(faulty, suite):
+    """The model that works with an engine from outside, which is held against a second build of it."""
+    (engine,) = suite.cache.glob("tiny-onnxruntime_fp32-b1-*/artefact.onnx")
+    return suite("tiny", "--trust-engine", str(engine), "--build-twice", "-k", "startup or latency")
+
+
+def test_an_engine_from_outside_is_taken_with_a_warning_and_recorded(trusting):
+    done, document = trusting
+    assert done.returncode == 0, done.stdout
+    assert "artefact.onnx is used on your word: an engine is code that runs with your rights" in done.stdout
+    trusted = document["suite"]["trusted_engine"]
+    assert trusted["file"] == "artefact.onnx" and len(trusted["sha256"]) == 64
+    (row,) = [row for row in document["suite"]["startup"] if row["twin"] == "onnxruntime_fp32"]
+    assert row["build_s"] is None and row["engine_bytes"] > 0 and row["load_s"] > 0
+
+
+def test_a_second_build_is_timed_beside_the_first(trusting):
+    done, document = trusting
+    rows = {row["extra_info"]["twin"]: row["extra_info"] for row in document["benchmarks"]}
+    row = rows["onnxruntime_fp32"]
+    low, high = row["rebuilt_ratio_ci95"]
+    assert row["rebuilt_build_s"] > 0 and row["rebuilt_latency_p50_s"] > 0
+    assert low <= row["rebuilt_ratio"] <= high and 0.2 < row["rebuilt_ratio"] < 5
+    assert "rebuilt_ratio" not in rows["eager_fp32"]
+    assert "tiny onnxruntime_fp32 built twice: " in done.stdout
+
+
 def test_an_unreadable_photograph_is_named_and_the_rest_is_judged(suite, root, tmp_path):
     for name in ("bee_01.jpg", "hen_01.jpg", "macaw_01.jpg"):
         shutil.copy(root / "images" / name, tmp_path)

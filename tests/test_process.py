@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import psutil
 import pytest
 
-from fixtures import worker
+from fixtures import process
 from fixtures.errors import UserError
 
 
@@ -41,8 +42,18 @@ def sleep(seconds):
     time.sleep(seconds)
 
 
+def reporting(steps):
+    threads = [
+        threading.Thread(target=process.report, args=(f"step {step} of {steps}",)) for step in range(1, steps + 1)
+    ]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    return "done"
+
+
 def run(task, *arguments, timeout_s=60.0, **options):
-    return worker.run(task, *arguments, title="the task", timeout_s=timeout_s, **options)
+    return process.run(task, *arguments, title="the task", timeout_s=timeout_s, **options)
 
 
 def test_the_answer_comes_back_from_another_process():
@@ -54,7 +65,7 @@ def test_the_answer_comes_back_from_another_process():
 @pytest.mark.parametrize(
     "task, arguments, expected",
     [
-        (raise_value_error, (), r"the task failed: ValueError: a bad value \(at test_worker.py:\d+\)"),
+        (raise_value_error, (), r"the task failed: ValueError: a bad value \(at test_process.py:\d+\)"),
         (raise_user_error, (), r"the task failed: weights.pth is truncated; fetch it again"),
         (die, (signal.SIGSEGV,), r"the task crashed with SIGSEGV"),
         (die, (signal.SIGKILL,), r"the task was killed \(SIGKILL\), most likely because memory ran out"),
@@ -62,25 +73,32 @@ def test_the_answer_comes_back_from_another_process():
     ],
 )
 def test_a_failing_worker_gives_its_reason_in_one_line(task, arguments, expected):
-    with pytest.raises(worker.WorkerFailed, match=f"^{expected}$"):
+    with pytest.raises(process.WorkerFailed, match=f"^{expected}$"):
         run(task, *arguments)
 
 
 def test_a_hanging_worker_is_stopped():
     clock = time.monotonic()
-    with pytest.raises(worker.WorkerFailed, match="took longer than 1 s and was stopped; .*--case-timeout"):
+    with pytest.raises(process.WorkerFailed, match="took longer than 1 s and was stopped; .*--case-timeout"):
         run(sleep, 60, timeout_s=1.0)
     assert time.monotonic() - clock < 10
 
 
 def test_the_wait_is_told():
     waited = []
-    run(sleep, 1.0, waiting=waited.append)
+    run(sleep, 1.0, waiting=lambda seconds, stage: waited.append(seconds))
     assert waited and waited == sorted(waited) and waited[-1] < 30
 
 
+def test_what_a_worker_reports_is_passed_on():
+    stages = []
+    assert run(reporting, 3, waiting=lambda seconds, stage: stages.append(stage)) == "done"
+    assert stages[0] == "step 1 of 3" and stages[-1] == "step 3 of 3"
+    process.report("outside of a worker nobody listens")
+
+
 def test_an_interrupted_wait_leaves_no_worker(monkeypatch):
-    def interrupt(seconds):
+    def interrupt(seconds, stage):
         raise KeyboardInterrupt
 
     run(double, 1)
