@@ -1,6 +1,6 @@
-"""Tests of backend onnxruntime: where it can run, and that a GPU session that went to the CPU is refused.
+"""Tests of backend onnxruntime: where it can run, that a GPU session that went to the CPU is refused, and int8.
 
-What it answers on the CPU is tested by every run of the suite; on a GPU it has to be run there.
+What float32 answers on the CPU is tested by every run of the suite; on a GPU it has to be run there.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import types
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
 from fixtures import cuda_device
-from fixtures.backends import onnxruntime
+from fixtures.backends import TWINS, onnxruntime
 from fixtures.errors import UserError
 from tests.doubles import on_host
+from tests.doubles.small import photographs, relative_error, small_model
 
 
 def test_it_runs_on_the_cpu():
@@ -49,3 +51,46 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused(monkeypatch):
     with pytest.raises(UserError, match="^ONNX Runtime .* cannot use the GPU: .*; install onnxruntime-gpu made for"):
         onnxruntime.load(Path("artefact.onnx"), example, "fp32")
     assert asked[0] == ("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})
+
+
+def built(folder, precision, count=1):
+    """(twin, file) of the small model for batches of so many photographs."""
+    path = folder / "artefact.onnx"
+    return TWINS[f"onnxruntime_{precision}"].build(small_model(), photographs(count), path, photographs(14)), path
+
+
+@pytest.mark.parametrize(("precision", "least", "most"), [("fp32", 0, 1e-5), ("int8", 1e-3, 5e-2)])
+def test_the_error_is_that_of_the_precision(precision, least, most, tmp_path):
+    """An int8 twin that errs less than int8 can is a float32 one under another name."""
+    twin, path = built(tmp_path, precision, count=3)
+    expected = small_model()(photographs(3))
+    assert least <= relative_error(twin(photographs(3)), expected) <= most
+    loaded = onnxruntime.load(path, photographs(3), precision)
+    assert relative_error(loaded(photographs(3)), twin(photographs(3))) == 0
+
+
+def test_int8_quantises_the_inputs_and_weights_of_convolution_and_matrix(tmp_path):
+    _, path = built(tmp_path, "int8")
+    graph = onnx.load(str(path)).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    arithmetic = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    assert len(arithmetic) == 2
+    for node in arithmetic:
+        assert [made_by[name] for name in node.input[:2]] == ["DequantizeLinear"] * 2
+    assert [file.name for file in tmp_path.iterdir()] == [path.name], "the float32 file is not kept"
+
+
+def test_int8_needs_photographs(tmp_path):
+    with pytest.raises(UserError, match="int8 needs photographs"):
+        onnxruntime.build(small_model(), photographs(), "int8", tmp_path / "a.onnx", None)
+
+
+def test_what_writes_the_file_is_in_the_key():
+    facts = onnxruntime.key_facts("cpu")
+    assert facts.keys() == {"torch", "onnxruntime", "opset"} and all(facts.values())
+
+
+def test_closing_ends_the_session(tmp_path):
+    twin, _ = built(tmp_path, "fp32")
+    twin.close()
+    assert twin._session is None

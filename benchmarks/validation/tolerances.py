@@ -1,13 +1,13 @@
 """Measures how tight the tolerances could be: for each model, twin and seed the smallest one that passes.
 
-From the repository's root: `python -m benchmarks.validation.tolerances [MODEL …]`. CPU only, calibrated weights; prints
-a row as soon as it is measured, then the worst of each precision. docs/tolerances.md holds what it printed last.
+From the repository's root: `python -m benchmarks.validation.tolerances [--seeds 0,1,2] [MODEL …]`. CPU only, calibrated
+weights; prints a row as soon as it is measured, then the worst of each twin. docs/tolerances.md holds what it printed.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence, Tuple
@@ -16,7 +16,7 @@ import numpy
 
 from fixtures import images
 from fixtures.agreement import Agreement, agree
-from fixtures.backends import onnxruntime
+from fixtures.backends import TWINS
 from fixtures.calibration import calibrate
 from fixtures.decisions import Top1Verdict, top1
 from fixtures.tolerances import tolerance
@@ -32,19 +32,16 @@ BATCH_SIZE = 10
 # Of a float32's 23 bits of mantissa TF32 keeps 10 (NVIDIA A100 whitepaper, «TF32»).
 TF32_DROPPED_BITS = 13
 
-HEADER = "| model | twin | seed | smallest tolerance | 1 - cosine | flips |"
-RULE = "|---|---|---|---|---|---|"
+HEADER = "| model | twin | seed | smallest tolerance | 1 - cosine | identified | flips | widest |"
+RULE = "|---|---|---|---|---|---|---|---|"
 
 
-def main(names: Sequence[str]) -> None:
-    """Prints the table for the named models, or all; ValueError for a model that the zoo lacks."""
-    unknown = set(names) - set(ORDER)
-    if unknown:
-        raise ValueError(f"no such model: {', '.join(sorted(unknown))}; there are {', '.join(ORDER)}")
+def main(names: Sequence[str], seeds: Sequence[int]) -> None:
+    """Prints the table for these models and seeds."""
     print(HEADER, RULE, sep="\n")
     worst: Dict[str, float] = {}
-    for seed in SEEDS:
-        for name in names or ORDER:
+    for seed in seeds:
+        for name in names:
             for twin, agreement, decisions in measured(MODELS[name], seed):
                 print(row(name, twin, seed, agreement, decisions), flush=True)
                 worst[twin] = max(worst.get(twin, 0.0), agreement.max_relative_error)
@@ -54,10 +51,13 @@ def main(names: Sequence[str]) -> None:
 
 
 def row(name: str, twin: str, seed: int, agreement: Agreement, decisions: Top1Verdict) -> str:
-    """A line of the table; `none` where no tolerance of the error would do."""
+    """A line of the table; `none` where no tolerance of the error would do, the widest flip as a share of the scale."""
     passing = agreement.smallest_passing_tolerance
     tolerated = "none" if passing is None else f"{passing:.1e}"
-    return f"| {name} | {twin} | {seed} | {tolerated} | {1 - agreement.cosine:.1e} | {len(decisions.flips)} |"
+    identified = "–" if agreement.identified is None else f"{agreement.identified:.0%}"
+    widest = f"{decisions.flips[0].margin / agreement.scale:.2f}" if decisions.flips else "–"
+    figures = (tolerated, f"{1 - agreement.cosine:.1e}", identified, len(decisions.flips), widest)
+    return f"| {' | '.join(map(str, (name, twin, seed, *figures)))} |"
 
 
 def measured(spec: ModelSpec, seed: int) -> Iterator[Tuple[str, Agreement, Top1Verdict]]:
@@ -67,13 +67,13 @@ def measured(spec: ModelSpec, seed: int) -> Iterator[Tuple[str, Agreement, Top1V
     photographs = images.resolve_labels(images.list_photographs(images.BUNDLED), categories(spec))
     batch = images.load(photographs, preprocessing(spec)).batch
     names = [photograph.name for photograph in images.judged_photographs(images.BUNDLED)]
-    judged = batch[[index for index, photograph in enumerate(photographs) if photograph.name in names]]
+    judged = torch.tensor([photograph.name in names for photograph in photographs])
     module = build_module(spec)
     calibrate(module, batch, torch.tensor([photograph.label for photograph in photographs]), seed)
     with torch.inference_mode():
-        reference = answers(module, judged, BATCH_SIZE)
-        for twin, precision, run in TWINS:
-            limit, actual = tolerance(precision, "calibrated"), run(module, judged)
+        reference = answers(module, batch[judged], BATCH_SIZE)
+        for twin, precision, run in MEASURED:
+            limit, actual = tolerance(precision, "calibrated"), run(module, batch[judged], batch[~judged])
             yield twin, agree(actual, reference, limit, names), top1(actual, reference, limit, names)
 
 
@@ -82,16 +82,20 @@ def answers(call: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor, b
     return numpy.concatenate([call(part).numpy() for part in batch.split(batch_size)])
 
 
-def onnxruntime_fp32(module: torch.nn.Module, batch: torch.Tensor) -> numpy.ndarray:
-    """The suite's own twin, photograph by photograph as the suite runs it."""
-    with tempfile.TemporaryDirectory() as folder:
-        twin = onnxruntime.build(module, batch[:1], "fp32", Path(folder, "model.onnx"))
-        found = answers(twin, batch, 1)
-        twin.close()
-    return found
+def stored(name: str) -> Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], numpy.ndarray]:
+    """The suite's own twin of this name, photograph by photograph as the suite runs it."""
+
+    def run(module: torch.nn.Module, batch: torch.Tensor, calibration: torch.Tensor) -> numpy.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            twin = TWINS[name].build(module, batch[:1], Path(folder, "model.onnx"), calibration)
+            found = answers(twin, batch, 1)
+            twin.close()
+        return found
+
+    return run
 
 
-def emulated_tf32(module: torch.nn.Module, batch: torch.Tensor) -> numpy.ndarray:
+def emulated_tf32(module: torch.nn.Module, batch: torch.Tensor, calibration: torch.Tensor) -> numpy.ndarray:
     """What convolutions and linear layers multiply is rounded to TF32; sums stay float32, as on a GPU."""
     import torch
 
@@ -103,7 +107,7 @@ def emulated_tf32(module: torch.nn.Module, batch: torch.Tensor) -> numpy.ndarray
         return answers(module, batch, BATCH_SIZE)
 
 
-def emulated_fp16(module: torch.nn.Module, batch: torch.Tensor) -> numpy.ndarray:
+def emulated_fp16(module: torch.nn.Module, batch: torch.Tensor, calibration: torch.Tensor) -> numpy.ndarray:
     """Input, weights, statistics and every module's output are rounded to float16; sums stay float32, as on a GPU."""
     with rounded_weights([module], as_float16), contextlib.ExitStack() as hooks:
         for part in module.modules():
@@ -138,11 +142,17 @@ def as_tf32(values: torch.Tensor) -> torch.Tensor:
     return (bits & -(1 << TF32_DROPPED_BITS)).view(torch.float32)
 
 
-TWINS = (
-    ("onnxruntime_fp32", "fp32", onnxruntime_fp32),
+# Name in the table, precision, and how to run it on a module, the judged photographs and those that calibrate int8.
+MEASURED = (
+    ("onnxruntime_fp32", "fp32", stored("onnxruntime_fp32")),
     ("emulated tf32", "tf32", emulated_tf32),
     ("emulated fp16", "fp16", emulated_fp16),
+    ("onnxruntime_int8", "int8", stored("onnxruntime_int8")),
 )
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", choices=[*ORDER, []], metavar="MODEL", help="default: all")
+    parser.add_argument("--seeds", default=SEEDS, type=lambda text: [int(seed) for seed in text.split(",")])
+    asked = parser.parse_args()
+    main(asked.models or ORDER, asked.seeds)
