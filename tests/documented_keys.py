@@ -16,7 +16,7 @@ EXTRA_INFO = """
 MACHINE_INFO = """
     ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision cuda cudnn gpu driver power_mode
 """.split()
-SUITE = "schema agreement accuracy predictions startup mutants clocks images weights cases".split()
+SUITE = "schema agreement accuracy predictions startup end_to_end mutants clocks images weights cases".split()
 ROWS = {
     "agreement": """model twin ok max_relative_error cosine max_probability_change smallest_passing_tolerance tolerance
         top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),
@@ -24,6 +24,8 @@ ROWS = {
     "predictions": "model twin photographs".split(),
     "startup": """model twin model_load_s build_s load_s first_call_s second_call_s engine_bytes host_build_peak_bytes
         host_run_peak_bytes host_memory_source""".split(),
+    "end_to_end": """model twin total_p50_s decode_p50_s preprocess_p50_s run_p50_s answer_p50_s preprocessing_share
+        frame_p50_s frame_p95_s frame_p99_s realtime realtime_fps answers""".split(),
 }
 
 

@@ -79,11 +79,14 @@ def test_what_was_measured_is_whole(faulty):
     assert agreement["ok"] is True and agreement["max_relative_error"] < 2e-5 and agreement["top1_same"] == 50
     assert rows["test_latency[tiny-onnxruntime_fp32-1]"]["build_s"] > 0
     assert rows["test_latency[tiny-onnxruntime_fp32-1]"]["host_run_peak_bytes"] > 0
+    judged = {name: row["realtime"] for name, row in rows.items() if row["model"] == "tiny"}
+    assert len(judged) == 4 and set(judged.values()) == {True}, "found end to end before latency is measured"
 
 
 def test_the_table_names_each_model_and_twin(faulty):
     done, _ = faulty
-    table = done.stdout.split("models and twins")[1]
+    table, stages = done.stdout.split("models and twins")[1].split("from a photograph's file")
+    assert "tiny " in stages
     (row,) = [line for line in table.splitlines() if "tiny " in line and "onnxruntime_fp32" in line]
     assert "50/50" in row
 
