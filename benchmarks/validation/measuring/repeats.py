@@ -1,0 +1,68 @@
+"""Twenty repeated runs of the same case: the speed-up scatters less than the raw latencies that it is made of."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+from benchmarks.validation.measuring.proof import Proof, eager_and_twin
+from fixtures import conditions, latency
+
+RUNS = 20
+SHARE = 0.5
+MODELS = {"cpu": ("resnet18", "mobilenet_v2"), "cuda": ("resnet18",)}
+
+
+def prove(run_device: str) -> List[Proof]:
+    """Each run warms up, plans and times as the suite does; every block is kept, as evidence for the stability rule."""
+    with tempfile.TemporaryDirectory() as folder:
+        models = MODELS[run_device.partition(":")[0]]
+        made = {model: eager_and_twin(model, run_device, Path(folder)) for model in models}
+        rows: Dict[str, List[Dict[str, Any]]] = {model: [] for model in models}
+        for _ in range(RUNS):
+            for model, (eager, twin, images) in made.items():
+                rows[model].append(run_once(eager, twin, images, run_device))
+    return [_proof(model, rows[model]) for model in models]
+
+
+def run_once(eager: Any, twin: Any, images: Any, run_device: str) -> Dict[str, Any]:
+    """One case as the suite times it; what it comes to, and whether it was called stable."""
+    call, control = (latency.synchronised(side, images, run_device) for side in (twin, eager))
+    warm, eager_warm = latency.warm_up(call[0]), latency.warm_up(control[0])
+    plan = latency.plan(warm.call_s, eager_warm.call_s)
+    blocks = latency.PairedBlocks(plan, call, control)
+    before = conditions.now(run_device)
+    seconds: List[float] = []
+    for _ in range(plan.rounds):
+        blocks.setup()
+        seconds += latency.timed(call[0], 1)
+    after = conditions.now(run_device)
+    found = latency.summarise(seconds, blocks.eager_s, plan)
+    info = latency.extra_info(found, len(images), conditions.unstable_reason(before, after))
+    return {
+        "twin_s": found.p50_s,
+        "eager_s": statistics.median(blocks.eager_s),
+        "speedup": found.speedup,
+        "blocks_s": info["blocks_s"],
+        "unstable_reason": info["unstable_reason"],
+        "others_cpu_share": conditions.others_share(before, after),
+        "control_s": [before.control_s, after.control_s],
+    }
+
+
+def _proof(model: str, rows: Sequence[Dict[str, Any]]) -> Proof:
+    twin, eager, speedup = (variation([row[key] for row in rows]) for key in ("twin_s", "eager_s", "speedup"))
+    raw = (twin + eager) / 2
+    unstable = sum(row["unstable_reason"] is not None for row in rows)
+    got = (
+        f"coefficient of variation of the speed-up {speedup:.2%}, of the twin's latency {twin:.2%}, of eager's "
+        f"{eager:.2%}; {unstable} of {len(rows)} runs called unstable"
+    )
+    return Proof(f"repeats, {model}", speedup <= SHARE * raw, got, "half of the latencies' mean", {"runs": list(rows)})
+
+
+def variation(values: Sequence[float]) -> float:
+    """Coefficient of variation: standard deviation over mean."""
+    return statistics.stdev(values) / statistics.mean(values)
