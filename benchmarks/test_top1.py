@@ -12,7 +12,7 @@ from fixtures.zoo import categories
 @pytest.mark.task("classification")
 def test_top1(model, twin, record):
     """A flip is excused only where eager itself hardly decides; see `fixtures.decisions`."""
-    (logits,), (reference,) = twin.outputs.values(), model.reference.values()
+    logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     names = categories(model.spec)
     verdict = top1(logits, reference, twin.tolerance, model.photographs, names)
     record("agreement", **verdict.as_dict(), top5_overlap=top5_overlap(logits, reference).mean)

@@ -34,7 +34,8 @@ MODULES = {
 OWNERS = {
     "builder": "Builder", "network": "INetworkDefinition", "parser": "OnnxParser", "error": "ParserError",
     "config": "IBuilderConfig", "cache": "ITimingCache", "memory": "IHostMemory", "runtime": "Runtime",
-    "engine": "ICudaEngine", "context": "IExecutionContext",
+    "engine": "ICudaEngine", "context": "IExecutionContext", "profile": "IOptimizationProfile",
+    "network_input": "ITensor",
 }  # fmt: skip
 # What TensorRT gives that is no object of its own.
 PLAIN = {"at", "logger"}

@@ -111,8 +111,8 @@ def test_the_current_stream_is_used_and_the_address_set_only_when_it_changes(trt
     monkeypatch.setattr(trt.IExecutionContext, "_run", spy)
     twin, _ = built(tensorrt, tmp_path)
     settings = []
-    set_input = twin._set_input
-    twin._set_input = lambda address: settings.append(address) or set_input(address)
+    set_address = twin._inputs[0]._set_address
+    twin._inputs[0]._set_address = lambda address: settings.append(address) or set_address(address)
     first, second = photographs(), photographs(2)[1:]
     for batch in (first, first, second, second, first):
         twin(batch)
@@ -143,6 +143,42 @@ def test_several_outputs_come_in_the_model_s_order(trt, model, tmp_path):
     assert isinstance(answer, tuple) and len(answer) == len(expected)
     for got, wanted in zip(answer, expected):
         assert got.shape == wanted.shape and relative_error(got, wanted) < 1e-5
+
+
+class TwoInputs(nn.Module):
+    """Answers a dict, of a picture and a vector that goes with it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3 + 4, 5)
+
+    def forward(self, batch, vector):
+        logits = self.layer(torch.cat([batch.mean((2, 3)), vector], 1))
+        return {"scores": logits, "input_0": batch.mean(1), "total_2": logits.sum(1)}
+
+
+def test_several_inputs_and_a_dict_come_back_as_the_model_has_them(trt, tmp_path):
+    model = TwoInputs().eval()
+    batches = [(photographs(count)[-1:], torch.full((1, 4), float(count))) for count in (1, 2)]
+    twin, _ = built(tensorrt, tmp_path, model, example=batches[0])
+    for batch in batches:
+        got, expected = twin(batch), model(*batch)
+        assert set(got) == set(expected)
+        for name, wanted in expected.items():
+            assert got[name].shape == wanted.shape and relative_error(got[name], wanted.detach()) < 1e-5
+    with pytest.raises(ValueError, match="got 1 inputs, the engine has 2"):
+        twin(batches[0][0])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_one_engine_serves_every_batch_size_of_its_profile(trt, precision, tmp_path):
+    model, options = small_model(), BuildOptions(batch_profile=(1, 2, 4))
+    _, path = built(tensorrt, tmp_path, model, precision, photographs(2), options)
+    for count in (1, 2, 4):
+        batch = photographs(count)
+        assert relative_error(tensorrt.load(path, batch, precision)(batch), model(batch)) < TOLERANCE[precision]
+    with pytest.raises(UserError, match="takes no batches of 5: .*out of the profile; give the model a batch_profile"):
+        tensorrt.load(path, photographs(5), precision)
 
 
 @pytest.mark.parametrize("damage", [lambda plan: plan[: len(plan) // 2], lambda plan: b"garbage", lambda plan: b""])
@@ -185,7 +221,7 @@ def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
 def test_a_call_that_fails_says_why(newest, tmp_path, monkeypatch):
     twin, _ = built(tensorrt, tmp_path)
     with pytest.raises(RuntimeError, match="Address is not set for tensor input"):
-        monkeypatch.setattr(twin, "_set_input", lambda address: None)
+        monkeypatch.setattr(twin._inputs[0], "_set_address", lambda address: None)
         twin(photographs())
 
 

@@ -87,7 +87,7 @@ def model_of(task):
     spec = ModelSpec("mine", task=task, builder=object, preprocess=lambda picture: torch.ones(3, 2, 2),
                      class_names=("bee", "hen", "cup"))  # fmt: skip
     twin = types.SimpleNamespace(run=lambda batch: torch.tensor([[0.0, 2.0, 1.0]]) * batch[0, 0, 0, 0])
-    return types.SimpleNamespace(spec=spec, run_device="cpu"), twin
+    return types.SimpleNamespace(spec=spec, run_device="cpu", judged_output="output"), twin
 
 
 def test_a_classifier_answers_with_names_and_probabilities():

@@ -56,6 +56,29 @@ def test_mutants_of_labels_need_labels(answers):
     assert mutants.classes_permuted(unlabelled) is None and mutants.class_dead(unlabelled) is None
 
 
+def test_so_many_classes_are_hit_that_accuracy_must_notice():
+    """1000 photographs of 200 classes: one class is half a point, and one point may be lost."""
+    labels = numpy.arange(1000) % 200
+    many = Answers(numpy.eye(200, dtype=numpy.float32)[labels], labels, 0.01)
+    assert many.enough == (0, 1, 2)
+    for make in (mutants.class_dead, mutants.classes_permuted):
+        assert (make(many).argmax(axis=1) != labels).sum() == 15, make.__name__
+
+
+def test_errors_that_cancel_make_no_mutant_of_accuracy():
+    """With class 0 dead, the photograph that it wrongly won goes to its own class."""
+    logits = numpy.array([[3, 2, 1], [3, 2, 1]], dtype=numpy.float32)
+    assert mutants.class_dead(Answers(logits, numpy.array([0, 1]), 0.01)) is None
+
+
+def test_whole_numbers_and_single_photographs_have_fewer_mutants():
+    whole = Answers(numpy.arange(6).reshape(3, 2), numpy.full(3, -1), 0.01)
+    assert mutants.not_a_number(whole) is None and mutants.noise(whole) is None
+    alone = Answers(numpy.ones((1, 4), numpy.float32), numpy.full(1, -1), 0.01)
+    assert mutants.frozen(alone) is None and mutants.shifted_by_one(alone) is None
+    assert numpy.isnan(mutants.not_a_number(alone)).sum() == 1
+
+
 def test_noise_is_three_times_the_tolerance_at_its_largest(answers):
     change = numpy.abs(mutants.noise(answers) - answers.logits).max() / numpy.abs(answers.logits).max()
     assert change == pytest.approx(0.03, rel=1e-3)

@@ -66,8 +66,8 @@ def test_a_refused_node_is_named_with_the_parser_s_reason(trt, tmp_path, monkeyp
 
     export = onnx_export.export
 
-    def with_a_strange_node(model, example, path):
-        export(model, example, path)
+    def with_a_strange_node(model, example, path, **options):
+        export(model, example, path, **options)
         exported = onnx.load(str(path))
         node = exported.graph.node[1]
         node.domain, node.op_type, node.name = "my", "Odd", "/1/Odd"

@@ -8,6 +8,15 @@ from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 from fixtures.zoo import ModelSpec
 
 
+def seeded(module: torch.nn.Module) -> torch.nn.Module:
+    """The module with weights drawn from a seed: a builder must give the same ones each time. Yours loads a file."""
+    generator = torch.Generator().manual_seed(0)
+    for tensor in module.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.randn(tensor.shape, generator=generator))
+    return module
+
+
 class Pointwise(torch.nn.Module):
     """Batch norm, ReLU, sigmoid and tanh of the picture: nothing but pointwise layers, which any TensorRT can run."""
 
@@ -24,9 +33,54 @@ class Pointwise(torch.nn.Module):
         return torch.cat([normed.relu(), torch.sigmoid(normed), torch.tanh(batch)], dim=1)
 
 
+class Pair(torch.nn.Module):
+    """Two inputs, the picture small and large, and a dict of two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = torch.nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.scores = torch.nn.Linear(8 * 4, 5)
+
+    def forward(self, small: torch.Tensor, large: torch.Tensor) -> dict:
+        """N×3×32×32 and N×3×64×64 to scores N×5 and a map N×1×32×32."""
+        features = self.features(large).relu()
+        pooled = torch.nn.functional.adaptive_avg_pool2d(self.features(small), 2)
+        return {"scores": self.scores(pooled.flatten(1)), "map": features.mean(1, keepdim=True)}
+
+
+def classifier() -> torch.nn.Module:
+    """Four classes on pictures of 32×32."""
+    layers = [torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 15 * 15, 4)]
+    return seeded(torch.nn.Sequential(*layers))
+
+
 def preprocess(size: int) -> Compose:
     """A picture as size×size, roughly from -1 to 1."""
     return Compose([Resize([size, size]), ToTensor(), Normalize([0.5] * 3, [0.5] * 3)])
 
 
-POINTWISE = ModelSpec("pointwise", task="tensor", builder=Pointwise, preprocess=preprocess(512))
+def small_and_large(picture: object) -> tuple:
+    """One tensor for each input."""
+    return preprocess(32)(picture), preprocess(64)(picture)
+
+
+MODELS = [
+    # Only numbers are compared.
+    ModelSpec("pointwise", task="tensor", builder=Pointwise, preprocess=preprocess(512)),
+    # Several inputs and outputs; a tolerance of its own for fp16; the others have the table's.
+    ModelSpec(
+        "pair",
+        task="tensor",
+        builder=lambda: seeded(Pair()),
+        preprocess=small_and_large,
+        tolerances={"fp16": 0.02},
+    ),
+    # Decisions too, and accuracy where the photographs have these labels; one engine for batches of 1 to 8.
+    ModelSpec(
+        "four_classes",
+        builder=classifier,
+        preprocess=preprocess(32),
+        class_names=("bird", "building", "mammal", "thing"),
+        batch_profile=(1, 4, 8),
+    ),
+]

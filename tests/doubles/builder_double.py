@@ -6,12 +6,34 @@ import json
 import types
 from typing import Any, Dict, List, Optional, Tuple
 
-from tests.doubles.engine_double import checked, packed
+from tests.doubles.engine_double import checked, dimensions, packed
+
+
+class ITensor:
+    def __init__(self, name: str, shape: Tuple[int, ...]) -> None:
+        self._name, self._shape = name, shape
+
+    name = property(lambda self: self._name)
+    shape = property(lambda self: self._shape)
 
 
 class INetworkDefinition:
     def __init__(self, flags: int) -> None:
         self._flags, self._onnx = flags, None
+
+    num_inputs = property(lambda self: len(self._onnx.graph.input))
+
+    def get_input(self, index: int) -> ITensor:
+        entry = self._onnx.graph.input[index]
+        return ITensor(entry.name, dimensions(entry))
+
+
+class IOptimizationProfile:
+    def __init__(self) -> None:
+        self._shapes: Dict[str, Any] = {}
+
+    def set_shape(self, input: str, min: Any, opt: Any, max: Any) -> None:  # noqa: A002
+        self._shapes[input] = [tuple(shape) for shape in (min, opt, max)]
 
 
 class IHostMemory(bytes):
@@ -47,6 +69,7 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             self._logger, self._flags, self._pools = logger, {trt.BuilderFlag.TF32}, {}
             self._cache: Optional[ITimingCache] = None
             self._monitor: Any = None
+            self._profile: Optional[IOptimizationProfile] = None
 
         def set_flag(self, flag: int) -> None:
             self._flags.add(trt.BuilderFlag(flag))
@@ -75,6 +98,10 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
 
         def get_timing_cache(self) -> Optional[ITimingCache]:
             return self._cache
+
+        def add_optimization_profile(self, profile: IOptimizationProfile) -> int:
+            self._profile = profile
+            return 0
 
     class OnnxParser:
         def __init__(self, network: INetworkDefinition, logger: Any) -> None:
@@ -107,6 +134,9 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
         def create_network(self, flags: int = 0) -> INetworkDefinition:
             return INetworkDefinition(flags)
 
+        def create_optimization_profile(self) -> IOptimizationProfile:
+            return IOptimizationProfile()
+
         def create_builder_config(self) -> IBuilderConfig:
             return IBuilderConfig(self._logger)
 
@@ -128,6 +158,7 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             known.update(layers)
             trt.double.built = config
             facts = {"version": trt.__version__, "flags": flags, "network_flags": network._flags}
+            facts["profile"] = config._profile._shapes if config._profile else {}
             return IHostMemory(packed(facts, network._onnx.SerializeToString()))
 
     if numbers < (10,):
@@ -143,7 +174,17 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             lambda self: self._monitor, lambda self, monitor: setattr(self, "_monitor", checked(monitor))
         )
         trt.IProgressMonitor = IProgressMonitor
-    for offered in (INetworkDefinition, IHostMemory, ITimingCache, ParserError, IBuilderConfig, OnnxParser, Builder):
+    for offered in (
+        ITensor,
+        INetworkDefinition,
+        IOptimizationProfile,
+        IHostMemory,
+        ITimingCache,
+        ParserError,
+        IBuilderConfig,
+        OnnxParser,
+        Builder,
+    ):
         setattr(trt, offered.__name__, offered)
 
 
@@ -186,6 +227,9 @@ def _unbuildable(network: Any, config: Any, trt: Any) -> Optional[str]:
     names, typed = {flag.name for flag in config._flags}, network._flags & 2
     if typed and names & {"FP16", "INT8"}:
         return "Builder flags FP16 and INT8 must not be set on a strongly typed network"
+    dynamic = any(-1 in dimensions(entry) for entry in network._onnx.graph.input)
+    if dynamic and config._profile is None:
+        return "Network has dynamic or shape inputs, but no optimization profile has been defined."
     if "QuantizeLinear" in operators and not typed and hasattr(trt.BuilderFlag, "INT8") and "INT8" not in names:
         return "Networks with Q/DQ layers need the flag INT8 to be set"
     return None

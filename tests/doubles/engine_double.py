@@ -52,7 +52,7 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
                 (
                     value.name,
                     is_input,
-                    tuple(size.dim_value for size in value.type.tensor_type.shape.dim),
+                    dimensions(value),
                     trt.DataType[ONNX[value.type.tensor_type.elem_type]],
                 )
                 for value, is_input in inputs + outputs
@@ -77,7 +77,19 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             self._session = onnxruntime.InferenceSession(engine._model, quiet, providers=["CPUExecutionProvider"])
             self._engine = engine
             self._addresses: Dict[str, int] = {}
+            self._batch_size = 0
             trt.double.alive.add(self)
+
+        def _set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
+            fewest, _, most = self._engine._facts["profile"][name]
+            if not all(low <= size <= high for low, size, high in zip(fewest, shape, most)):
+                self._engine._logger.log(trt.ILogger.ERROR, f"3: Supplied dimensions {shape} are out of the profile")
+                return False
+            self._batch_size = shape[0]
+            return True
+
+        def _shape(self, port: Port) -> Tuple[int, ...]:
+            return tuple(self._batch_size if size == -1 and self._batch_size else size for size in port[2])
 
         def _run(self, addresses: Dict[str, int], stream_handle: int) -> bool:
             if not isinstance(stream_handle, int):
@@ -87,7 +99,10 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             if missing:
                 self._engine._logger.log(trt.ILogger.ERROR, f"3: Address is not set for tensor {missing[0]}.")
                 return False
-            views = {name: _view(addresses[name], shape, NUMPY[dtype.name]) for name, _, shape, dtype in ports}
+            if any(-1 in self._shape(port) for port in ports):
+                self._engine._logger.log(trt.ILogger.ERROR, "3: Input dimensions are not specified")
+                return False
+            views = {port[0]: _view(addresses[port[0]], self._shape(port), NUMPY[port[3].name]) for port in ports}
             names = [name for name, is_input, *_ in ports if not is_input]
             inputs = {name: view for name, view in views.items() if name not in names}
             for name, answer in zip(names, self._session.run(names, inputs)):
@@ -100,6 +115,8 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
         ICudaEngine.get_tensor_mode = lambda self, name: trt.TensorIOMode(1 if self._port(name)[1] else 2)
         ICudaEngine.get_tensor_shape = lambda self, name: self._port(name)[2]
         ICudaEngine.get_tensor_dtype = lambda self, name: self._port(name)[3]
+        IExecutionContext.set_input_shape = lambda self, name, shape: self._set_shape(name, tuple(shape))
+        IExecutionContext.get_tensor_shape = lambda self, name: self._shape(self._engine._port(name))
         IExecutionContext.set_tensor_address = lambda self, name, memory: self._addresses.update({name: memory}) is None
         IExecutionContext.execute_async_v3 = lambda self, stream_handle: self._run(self._addresses, stream_handle)
     if numbers < (10,):
@@ -108,11 +125,20 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
         ICudaEngine.binding_is_input = lambda self, index: self._ports[index][1]
         ICudaEngine.get_binding_shape = lambda self, index: self._ports[index][2]
         ICudaEngine.get_binding_dtype = lambda self, index: self._ports[index][3]
+        IExecutionContext.set_binding_shape = lambda self, index, shape: self._set_shape(
+            self._engine._ports[index][0], tuple(shape)
+        )
+        IExecutionContext.get_binding_shape = lambda self, index: self._shape(self._engine._ports[index])
         IExecutionContext.execute_async_v2 = lambda self, bindings, stream_handle: self._run(
             {port[0]: address for port, address in zip(self._engine._ports, bindings)}, stream_handle
         )
     for offered in (Runtime, ICudaEngine, IExecutionContext):
         setattr(trt, offered.__name__, offered)
+
+
+def dimensions(value: Any) -> Tuple[int, ...]:
+    """The shape of an ONNX graph's input or output, -1 where it is left open."""
+    return tuple(-1 if size.dim_param else size.dim_value for size in value.type.tensor_type.shape.dim)
 
 
 def checked(made: Any) -> Any:
