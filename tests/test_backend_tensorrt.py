@@ -111,8 +111,9 @@ def test_the_current_stream_is_used_and_the_address_set_only_when_it_changes(trt
     monkeypatch.setattr(trt.IExecutionContext, "_run", spy)
     twin, _ = built(tensorrt, tmp_path)
     settings = []
-    set_address = twin._inputs[0]._set_address
-    twin._inputs[0]._set_address = lambda address: settings.append(address) or set_address(address)
+    entry = twin._take.__self__
+    set_address = entry._set_address
+    entry._set_address = lambda address: settings.append(address) or set_address(address)
     first, second = photographs(), photographs(2)[1:]
     for batch in (first, first, second, second, first):
         twin(batch)
@@ -221,7 +222,7 @@ def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
 def test_a_call_that_fails_says_why(newest, tmp_path, monkeypatch):
     twin, _ = built(tensorrt, tmp_path)
     with pytest.raises(RuntimeError, match="Address is not set for tensor input"):
-        monkeypatch.setattr(twin._inputs[0], "_set_address", lambda address: None)
+        monkeypatch.setattr(twin._take.__self__, "_set_address", lambda address: None)
         twin(photographs())
 
 

@@ -66,7 +66,7 @@ def small_and_large(picture: object) -> tuple:
 
 MODELS = [
     # Only numbers are compared.
-    ModelSpec("pointwise", task="tensor", builder=Pointwise, preprocess=preprocess(512)),
+    ModelSpec("pointwise", task="tensor", builder=Pointwise, preprocess=preprocess(128)),
     # Several inputs and outputs; a tolerance of its own for fp16; the others have the table's.
     ModelSpec(
         "pair",

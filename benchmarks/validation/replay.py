@@ -67,7 +67,7 @@ def tensorrt(folder: Path) -> bool:
     for _ in range(REPETITIONS):
         recorded.append(recorded_s("tensorrt_fp32", folder, *arguments))
         (engine_path,) = (folder / "engines").glob("pointwise-tensorrt_fp32-*/*.engine")
-        call, _alive = bare.context(engine_path, torch.rand(1, 3, 512, 512, device="cuda"))
+        call, _alive = bare.context(engine_path, torch.rand(1, 3, 128, 128, device="cuda"))
         plain.append(bare.median_s(call))
         if not unavailable("torch2trt_fp32", "cuda:0"):
             converted.append(recorded_s("torch2trt_fp32", folder, *arguments))

@@ -63,7 +63,7 @@ def life(name: str, twin: str, folder: Path) -> str:
     import torch
 
     spec, options = TWINS[twin], BuildOptions(timing_folder=folder / "timing")
-    size = {"pointwise": 512, "inception_v3": 299}.get(name, 224)
+    size = {"pointwise": 128, "inception_v3": 299}.get(name, 224)
     model, batches = random_model(name), torch.rand(CALIBRATION, 3, size, size, device="cuda")
     example, other = batches[:1].clone(), batches[1:2].clone()
     path = folder / f"{name}-{twin}{spec.module.ENGINE_SUFFIX}"
