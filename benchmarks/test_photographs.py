@@ -5,5 +5,6 @@ from __future__ import annotations
 
 def test_photographs(model, session):
     """Every photograph can be read and decoded."""
+    assert model.photographs
     unreadable = [f"{name}: {reason}" for name, reason in session.unreadable.items()]
     assert not unreadable, "\n".join([*unreadable, "The other photographs were judged. Repair or remove these."])

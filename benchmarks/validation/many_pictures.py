@@ -1,0 +1,76 @@
+"""Validation: 10,000 pictures stream through the suite in bounded memory.
+
+`python -m benchmarks.validation.many_pictures --count 10000` runs the suite on the bundled photographs and on so many
+pictures made from them (each with its own noise), and prints the highest resident memory of both runs' own process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LIMIT_BYTES = 300 * 10**6
+
+
+def main() -> int:
+    """Exit code 0 where the larger run took less than LIMIT_BYTES more than the smaller one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--model", default="mobilenet_v2")
+    parser.add_argument("--engine-dir", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        engines = asked.engine_dir or Path(folder, "engines")
+        make(Path(folder, "many"), asked.count)
+        run(asked.model, ROOT / "images", engines)  # Fills the cache, so that both runs below find what they need.
+        few, few_s = run(asked.model, ROOT / "images", engines)
+        many, many_s = run(asked.model, Path(folder, "many"), engines)
+    print(f"{asked.model}: the bundled photographs: {few / 1e6:.0f} MB in {few_s:.0f} s")
+    print(f"{asked.model}: {asked.count} pictures: {many / 1e6:.0f} MB in {many_s:.0f} s")
+    print(f"more: {(many - few) / 1e6:.0f} MB, limit {LIMIT_BYTES / 1e6:.0f} MB")
+    return int(many - few > LIMIT_BYTES)
+
+
+def make(folder: Path, count: int) -> None:
+    """Writes JPEG files of 320×240 under the class folders of the photographs that they are made from."""
+    import numpy
+    from PIL import Image
+
+    random = numpy.random.default_rng(0)
+    sources = []
+    for path in sorted((ROOT / "images").glob("*.jpg")):
+        with Image.open(path) as image:
+            pixels = numpy.asarray(image.convert("RGB").resize((320, 240)), dtype=numpy.int16)
+        sources.append((path.stem, pixels))
+        folder.joinpath(path.stem).mkdir(parents=True)
+    index = {line.split(",")[0]: line.split(",")[1] for line in (ROOT / "images" / "labels.csv").read_text().split()}
+    rows = ["file,imagenet_index"]
+    for number in range(count):
+        stem, pixels = sources[number % len(sources)]
+        noisy = (pixels + random.integers(-20, 21, (240, 320, 1), dtype=numpy.int16)).clip(0, 255).astype(numpy.uint8)
+        Image.fromarray(noisy).save(folder / stem / f"{number}.jpg", quality=80)
+        rows.append(f"{stem}/{number}.jpg,{index[stem + '.jpg']}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+
+
+def run(model: str, images: Path, engines: Path) -> tuple[int, float]:
+    """(highest resident bytes of the run's own process, seconds); its workers have memory of their own."""
+    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "--models", model, "--images", str(images)]
+    command += ["--twins", "onnxruntime_fp32", "--weights", "calibrated", "--engine-dir", str(engines)]
+    command += ["-p", "no:cacheprovider", "-q", "--benchmark-json", str(engines / "out.json")]
+    start_s = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT)
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.WEXITSTATUS(status) > 1:
+        raise SystemExit(f"the suite ended with {os.WEXITSTATUS(status)}")
+    return usage.ru_maxrss * 1024, time.monotonic() - start_s
+
+
+if __name__ == "__main__":
+    sys.exit(main())
