@@ -1,0 +1,213 @@
+"""Validation: fuzzing of what the suite reads from users, with atheris: only one-line errors may come out.
+
+`pip install atheris`, then `python -m benchmarks.validation.fuzz labels 300` fuzzes labels.csv for 300 s of CPU time;
+the other targets are `run` (a run's JSON, compared), `entry` (the files of an engine-cache entry), `weights` (a state
+dict on disk) and `picture` (a picture's header and content). A finding is printed with its traceback and kept as
+`crash-…` in the working folder, which `… TARGET 0 crash-…` replays.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import atheris
+
+with atheris.instrument_imports(include=["fixtures", "csv", "json"]):
+    from fixtures import engines, entry, images
+    from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate
+    from fixtures.compare.load import load_file
+    from fixtures.compare.markdown import render as render_markdown
+    from fixtures.compare.report import make_report
+    from fixtures.compare.terminal import render
+    from fixtures.entry import Refused
+    from fixtures.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FACTS = {"model": "resnet18", "input_shape": [1, 3, 224, 224]}
+FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+
+def fuzz_labels(data: bytes) -> None:
+    """labels.csv with these bytes, beside a.jpg and dog/b.jpg, and its labels for a model of four classes."""
+    (FOLDER / "labels.csv").write_bytes(data)
+    found = images.list_photographs(FOLDER)
+    images.resolve_labels(found, ("tench", "crane", "Crane", "golden retriever"))
+    assert all((FOLDER / photograph.name).resolve().is_relative_to(FOLDER.resolve()) for photograph in found)
+
+
+def fuzz_run(data: bytes) -> None:
+    """A run's JSON: these bytes, or, after a first byte below 128, a whole run with values changed at random places."""
+    if data[:1] < b"\x80":
+        data = changed(json.loads((FOLDER / "whole.json").read_text()), data[1:])
+    path = FOLDER / "run.json"
+    path.write_bytes(data)
+    runs = [load_file(path), load_file(FOLDER / "whole.json")]
+    for compared in (runs, runs[::-1], runs[:1]):
+        report = make_report(compared, parse_gate(DEFAULT_FAIL_ON), allow_different=True)
+        text = "\n".join(render(report, colour=False)) + render_markdown(report)
+        assert all(letter.isprintable() or letter == "\n" for letter in text), "a control character came through"
+
+
+def changed(document: Any, data: bytes) -> bytes:
+    """The document with some values replaced, as the data says."""
+    provider = atheris.FuzzedDataProvider(data)
+    for _ in range(provider.ConsumeIntInRange(1, 4)):
+        parent, place = None, document
+        while isinstance(place, (dict, list)) and place and (parent is None or provider.ConsumeIntInRange(0, 9)):
+            keys = list(place) if isinstance(place, dict) else range(len(place))
+            parent, key = place, keys[provider.ConsumeIntInRange(0, len(keys) - 1)]
+            place = place[key]
+        if parent is not None:
+            parent[key] = value(provider)
+    return json.dumps(document).encode()
+
+
+def value(provider: Any) -> Any:
+    """Any value that JSON can hold, and some that it cannot."""
+    makers: List[Callable[[], Any]] = [
+        lambda: None,
+        provider.ConsumeBool,
+        lambda: provider.ConsumeIntInRange(-3, 3),
+        lambda: provider.ConsumeInt(9),
+        provider.ConsumeFloat,
+        lambda: provider.ConsumeUnicode(12),
+        lambda: [value(provider)],
+        lambda: {provider.ConsumeUnicode(6): value(provider)},
+        lambda: float("nan"),
+    ]
+    return makers[provider.ConsumeIntInRange(0, len(makers) - 1)]()
+
+
+def fuzz_entry(data: bytes) -> None:
+    """An entry of the engine cache with another entry.json, or another file: used whole or made anew."""
+    directory = engines._directory(FOLDER, "fuzzed", FACTS)
+    if data[:1] < b"\x80":
+        sealed = json.loads((directory / "entry.json").read_text())
+        (directory / "entry.json").write_bytes(changed(sealed, data[1:]))
+    else:
+        (directory / ("entry.json" if data[:1] < b"\xc0" else "artefact.plan")).write_bytes(data[1:])
+    entry._digests.clear()
+    try:
+        found = entry.unseal(directory, FACTS)
+        assert found.path.parent == directory and found.path.read_bytes() == b"an engine", "a foreign file was taken"
+    except Refused as reason:
+        one_line(reason)
+    engines.get_or_make(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
+
+
+def fuzz_weights(data: bytes) -> None:
+    """A file of weights with these bytes, for a model of one layer."""
+    import torch
+
+    from fixtures import weights
+    from fixtures.zoo import ModelSpec
+
+    path = FOLDER / "weights.pth"
+    path.write_bytes(data)
+    weights.load_model(ModelSpec("tiny", builder=lambda: torch.nn.Linear(2, 2), preprocess=abs), path)
+
+
+def fuzz_picture(data: bytes) -> None:
+    """A picture with these bytes, decoded as the suite does."""
+    path = FOLDER / "picture.jpg"
+    path.write_bytes(data)
+    picture = images.open_rgb(path)
+    assert picture.mode == "RGB" and picture.width * picture.height <= images.MAX_PIXELS
+
+
+def one_line(error: Exception) -> None:
+    """Raises AssertionError where the message is not one printable line."""
+    assert str(error).isprintable(), f"not one printable line: {str(error)!r}"
+
+
+def seeds(target: str) -> List[bytes]:
+    """What the fuzzing starts from; files that the targets expect are written."""
+    from PIL import Image
+
+    if target == "labels":
+        for name in ("a.jpg", "dog/b.jpg"):
+            (FOLDER / name).parent.mkdir(exist_ok=True)
+            (FOLDER / name).write_bytes(b"")
+        return [b"file,label\na.jpg,tench\n", b'\xef\xbb\xbffile,imagenet_index,x\n"dog/b.jpg",3,"a,b"\r\na.jpg,,\n']
+    if target == "run":
+        document = json.loads((ROOT / "docs" / "runs" / "cpu-2-cores.json").read_text())
+        small(document)
+        (FOLDER / "whole.json").write_text(json.dumps(document))
+        return [b"\xff" + b'{"benchmarks": [], "machine_info": {}}', bytes(range(120)), b"\0" * 60]
+    if target == "entry":
+        made = engines.store(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
+        return [b"\0\1\2\3", b"\x80" + (made.path.parent / "entry.json").read_bytes(), b"\xffan engine"]
+    if target == "weights":
+        import torch
+
+        made_of: List[Dict[str, Any]] = [{"_use_new_zipfile_serialization": new} for new in (True, False)]
+        found = []
+        for options in made_of:
+            sink = io.BytesIO()
+            torch.save(torch.nn.Linear(2, 2).state_dict(), sink, **options)
+            found.append(sink.getvalue())
+        return found
+    images.MAX_PIXELS = 10**6  # Or a few headers would take all the time.
+    picture, found = Image.new("RGB", (9, 7), (200, 100, 50)), []
+    for kind in images.FORMATS:
+        for mode in ("RGB", "L", "P", "CMYK") if kind in ("TIFF", "JPEG") else ("RGB",):
+            sink = io.BytesIO()
+            converted = picture.convert(mode) if not (kind == "JPEG" and mode == "P") else picture
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            converted.save(sink, kind, **({"exif": exif} if kind != "BMP" else {}))
+            found.append(sink.getvalue())
+    return found
+
+
+def small(document: Any) -> None:
+    """Cuts a run down to its first model and to two photographs, in place."""
+    first = document["benchmarks"][0]["extra_info"]["model"]
+    document["benchmarks"] = [row for row in document["benchmarks"] if row["extra_info"]["model"] == first]
+    for row in document["benchmarks"]:
+        row["stats"].pop("data", None)
+    for name, rows in document["suite"].items():
+        if isinstance(rows, list):
+            document["suite"][name] = [row for row in rows if row.get("model") == first]
+    for row in document["suite"]["predictions"]:
+        row["photographs"] = row["photographs"][:2]
+
+
+def main() -> None:
+    """Fuzzes until the CPU time is used up; exits with 0 where nothing was found."""
+    target, budget_s, *replay = sys.argv[1:]
+    test = globals()[f"fuzz_{target}"]
+    corpus = FOLDER / "corpus"
+    corpus.mkdir()
+    for index, seed in enumerate(seeds(target)):
+        (corpus / str(index)).write_bytes(seed)
+    warnings.simplefilter("ignore")
+    counts = {"inputs": 0, "refused": 0}
+
+    def one(data: bytes) -> None:
+        if not replay and time.process_time() > float(budget_s):
+            print(f"{target}: {counts['inputs']} inputs, {counts['refused']} refused in one line, nothing found")
+            sys.stdout.flush()
+            os._exit(0)
+        counts["inputs"] += 1
+        try:
+            test(data)
+        except UserError as error:
+            counts["refused"] += 1
+            one_line(error)
+
+    files = replay or [str(corpus)]
+    atheris.Setup([sys.argv[0], "-max_len=4096", "-timeout=60", "-print_final_stats=0", "-verbosity=0", *files], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
