@@ -1,13 +1,15 @@
-"""Tests of the host's peak memory: known allocations, by the kernel's mark and by the sampler."""
+"""Tests of peak memory: known allocations by the kernel's mark and by the sampler, phases, and a Jetson's files."""
 
 from __future__ import annotations
 
 import time
 
 import numpy
+import psutil
 import pytest
 
-from fixtures import memory
+from fixtures import device_memory, machine, memory, phases
+from fixtures.device_memory import device_peak
 from fixtures.memory import host_peak
 
 MIB = 2**20
@@ -52,3 +54,90 @@ def test_the_figure_is_there_after_an_exception(source):
         del block
         raise ValueError
     assert abs(peak.bytes - 100 * MIB) < 4 * MIB
+
+
+def test_each_phase_has_its_own_peak_over_one_beginning(source):
+    with host_peak() as peak:
+        kept = allocate(50)
+        passing = allocate(150)
+        time.sleep(0.02)
+        del passing
+        peak.end("load")
+        time.sleep(0.02)
+        peak.end("first_call")
+        more = allocate(30)
+        time.sleep(0.02)
+        peak.end("steady")
+        del kept, more
+    found = {phase: round(grown / MIB) for phase, grown in peak.phases.items()}
+    assert found["load"] == pytest.approx(200, abs=4), "what was freed again before its end counts"
+    assert found["first_call"] == pytest.approx(50, abs=4), "what is kept counts, what was freed before does not"
+    assert found["steady"] == pytest.approx(80, abs=4)
+    assert peak.bytes == peak.phases["load"], "the whole is the highest of all"
+
+
+def test_on_the_cpu_there_is_no_device_memory():
+    with device_peak("cpu") as peak:
+        peak.end("load")
+    assert (peak.bytes, peak.source, peak.phases) == (None, None, {"load": None})
+
+
+@pytest.fixture
+def jetson(tmp_path, monkeypatch):
+    """Sets the memory that a Jetson has available, in MiB, in a file like its /proc/meminfo."""
+
+    def available(mib):
+        lines = {"MemTotal": 7600, "MemFree": mib - 500, "MemAvailable": mib, "Buffers": 10, "Cached": 10}
+        lines.update(Shmem=1, Active=1, Inactive=1)
+        text = "".join(f"{name}: {value * 1024} kB\n" for name, value in lines.items())
+        (tmp_path / "meminfo.new").write_text(text)
+        (tmp_path / "meminfo.new").replace(tmp_path / "meminfo")
+
+    available(4000)
+    monkeypatch.setattr(machine, "is_jetson", lambda: True)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    return available
+
+
+def test_a_jetson_is_read_by_what_its_memory_has_left(jetson):
+    with device_peak("cuda:0") as peak:
+        jetson(3000)
+        time.sleep(0.02)
+        peak.end("load")
+        peak.end("steady")
+        jetson(3600)
+        peak.end("rest")
+        jetson(4000)
+    assert peak.source == "host_available_memory"
+    assert peak.phases["load"] == 1000 * MIB
+    # The first reading of the second phase is taken at once, while 3000 MiB are left.
+    assert peak.phases["steady"] == 1000 * MIB
+    assert peak.bytes == 1000 * MIB
+
+
+def test_a_device_whose_processes_nvml_hides_is_read_by_its_free_memory(monkeypatch):
+    import torch
+
+    free = [10_000 * MIB]
+    monkeypatch.setattr(machine, "is_jetson", lambda: False)
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: None)
+    monkeypatch.setattr(device_memory.nvml, "process_bytes", lambda run_device, pid: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[0], 20_000 * MIB))
+    with device_peak("cuda:0") as peak:
+        free[0] -= 300 * MIB
+        time.sleep(0.02)
+        free[0] += 300 * MIB
+    assert (peak.source, peak.bytes) == ("free_memory", 300 * MIB)
+
+
+def test_a_phase_is_timed_where_it_happens(monkeypatch):
+    monkeypatch.setattr(phases, "seconds", {})
+    with pytest.raises(ValueError), phases.phase("export_s"):
+        raise ValueError
+
+    @phases.phase("context_s")
+    def make():
+        time.sleep(0.01)
+        return 5
+
+    assert make() == 5 and phases.seconds["context_s"] >= 0.01 > phases.seconds["export_s"]
