@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures import exhausted
 from fixtures.outputs import to_numpy
-from fixtures.timing import measure
+from fixtures.timing import measure, throughput
 
 
 @pytest.mark.with_reference
 def test_latency(model, twin, batch_size, session, benchmark):
     """Records percentiles, frames per second and the speed-up; the answer must be of the batch's size."""
-    answer = measure(benchmark, model, twin, batch_size)
+    with exhausted.recorded(model, twin, batch_size):
+        answer = measure(benchmark, model, twin, batch_size)
     session.record.add("latency", **{"model": model.name, "twin": twin.name, **benchmark.extra_info})
+    session.record.add("throughput", **throughput(benchmark, model, twin, batch_size))
     for name, array in to_numpy(answer).items():
         assert len(array) == batch_size, f"{name} has {len(array)} rows, expected {batch_size}: another engine's?"

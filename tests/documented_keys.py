@@ -16,7 +16,9 @@ EXTRA_INFO = """
 MACHINE_INFO = """
     ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision cuda cudnn gpu driver power_mode
 """.split()
-SUITE = "schema agreement accuracy predictions startup end_to_end mutants clocks images weights cases".split()
+SUITE = (
+    "schema agreement accuracy predictions startup end_to_end throughput mutants clocks images weights cases".split()
+)
 ROWS = {
     "agreement": """model twin ok max_relative_error cosine max_probability_change smallest_passing_tolerance tolerance
         top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),
@@ -26,6 +28,7 @@ ROWS = {
         host_run_peak_bytes host_memory_source export_s engine_load_s context_s cuda_context_s host_load_peak_bytes
         host_first_call_peak_bytes host_steady_peak_bytes device_load_peak_bytes device_first_call_peak_bytes
         device_steady_peak_bytes""".split(),
+    "throughput": "model twin batch_size latency_p50_s throughput_fps stable out_of_memory".split(),
     "end_to_end": """model twin total_p50_s decode_p50_s preprocess_p50_s run_p50_s answer_p50_s preprocessing_share
         frame_p50_s frame_p95_s frame_p99_s realtime realtime_fps answers""".split(),
 }

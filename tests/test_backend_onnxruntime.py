@@ -69,6 +69,12 @@ def test_the_error_is_that_of_the_precision(precision, least, most, tmp_path):
     assert relative_error(loaded(photographs(3)), twin(photographs(3))) == 0
 
 
+def test_a_twin_is_not_used_for_another_batch_size(tmp_path):
+    twin, _ = built(tmp_path, "fp32", count=3)
+    with pytest.raises(Exception, match="(?i)got: 1 expected: 3"):
+        twin(photographs(1))
+
+
 def test_int8_quantises_the_inputs_and_weights_of_convolution_and_matrix(tmp_path):
     _, path = built(tmp_path, "int8")
     graph = onnx.load(str(path)).graph

@@ -75,6 +75,16 @@ def test_a_graph_is_captured_after_a_warm_up_and_answers_for_every_batch(host_gr
     assert len(model.calls) == cuda_graph.WARM_UP_CALLS + 1, "a replay runs no Python of the model"
 
 
+def test_a_twin_is_not_used_for_another_batch_size(host_graphs, monkeypatch):
+    expected = r"shape \(1, 4\), the twin was built for \(2, 4\); build one"
+    with pytest.raises(ValueError, match=expected):
+        built(Recorded(), torch.randn(2, 4))(torch.randn(1, 4))  # Would be repeated.
+    monkeypatch.setattr(torch, "compile", lambda model, **options: model)
+    twin = inductor.build(nn.Linear(4, 3), torch.randn(2, 4), "fp32", None)
+    with pytest.raises(ValueError, match=expected):
+        twin(torch.randn(1, 4))  # Would be compiled anew.
+
+
 def test_a_graph_has_an_input_of_its_own(host_graphs):
     model, example = Recorded(), torch.ones(2, 4)
     twin = built(model, example)

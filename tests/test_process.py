@@ -22,6 +22,10 @@ def process_id():
     return os.getpid()
 
 
+def eagerness_to_be_killed():
+    return int(open("/proc/self/oom_score_adj").read())
+
+
 def raise_value_error():
     raise ValueError("a bad value")
 
@@ -60,6 +64,10 @@ def test_the_answer_comes_back_from_another_process():
     assert run(double, 21) == 42
     assert run(process_id) != os.getpid()
     assert run(process_id) != run(process_id), "each task starts from a fresh process"
+
+
+def test_where_memory_runs_out_the_kernel_takes_the_worker_and_not_the_run():
+    assert run(eagerness_to_be_killed) == 1000 > eagerness_to_be_killed()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Tests of batches that are too large: what is taken for an exhausted memory, and that the run goes on."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+
+from fixtures import exhausted
+from fixtures.errors import UserError
+from fixtures.exhausted import out_of_memory, recorded
+from fixtures.process import WorkerFailed
+from fixtures.record import Record
+from fixtures.summary import table_rows
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 3.64 TiB for an array"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:75] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 602112000000 bytes."),
+        RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp:838"),
+        RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc"),
+        WorkerFailed("start of vgg16 eager_fp32 was killed (SIGKILL), most likely because memory ran out"),
+        WorkerFailed("build of vgg16 tensorrt_fp16 failed: TensorRT: Requested amount of GPU memory: OutOfMemory"),
+    ],
+)
+def test_an_exhausted_memory_is_known_by_what_is_said(error):
+    reason = out_of_memory(error)
+    assert reason and type(error).__name__ in reason and "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shape '[1, 3]' is invalid for input of size 4"),
+        WorkerFailed("build of x crashed with SIGSEGV"),
+        ValueError("got (8, 3, 4, 4), the engine was built for (1, 3, 4, 4)"),
+    ],
+)
+def test_other_errors_are_not(error):
+    assert out_of_memory(error) is None
+
+
+@pytest.fixture
+def case():
+    """A model and a twin that remembers that it was closed."""
+    closed = []
+    model = types.SimpleNamespace(name="m", run_device="cpu", session=types.SimpleNamespace(record=Record()))
+    return model, types.SimpleNamespace(name="t", close=lambda: closed.append(1), closed=closed)
+
+
+def test_a_batch_too_large_is_recorded_freed_and_skipped(case):
+    model, twin = case
+    said = "out of memory at a batch size of 512: RuntimeError: CUDA out"
+    with pytest.raises(pytest.skip.Exception, match=said), recorded(model, twin, 512):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    (row,) = model.session.record.suite()["throughput"]
+    assert row["batch_size"] == 512 and row["out_of_memory"].startswith("RuntimeError: CUDA out of memory")
+    assert twin.closed
+    (cells,) = table_rows(model.session.record)
+    assert (cells["batch"], cells["latency ms"]) == ("512", "out of memory")
+
+
+def test_another_error_is_left_as_it_is(case):
+    with pytest.raises(ZeroDivisionError), recorded(*case, 8):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("error", [WorkerFailed("start of m t crashed with SIGSEGV"), UserError("no such layer")])
+def test_a_dead_worker_and_a_wrong_input_fail_in_one_line(case, error):
+    with pytest.raises(pytest.fail.Exception, match=str(error)) as failed, recorded(*case, 8):
+        raise error
+    assert failed.value.pytrace is False
+    assert case[0].session.record.suite()["throughput"] == []
+
+
+def test_what_fits_passes(case):
+    with recorded(*case, 8):
+        pass
+    assert exhausted.out_of_memory(Exception("all is well")) is None
