@@ -46,7 +46,7 @@ def _moved(run_device: str) -> Proof:
         product = torch.empty_like(large)
         torch.cuda.synchronize()
         with torch.cuda.stream(side):
-            for _ in range(50):
+            for _ in range(100):
                 torch.mm(large, large, out=product)
         after = replace(conditions.now(run_device), gpu_throttling=before.gpu_throttling)
     reason = conditions.unstable_reason(before, after)
