@@ -11,6 +11,7 @@ pytest_plugins = [
     "fixtures.machine",
     "fixtures.header",
     "fixtures.twins",
+    "fixtures.case_faults",
     "fixtures.run_json",
     "fixtures.golden",
     "fixtures.baseline",

@@ -162,7 +162,7 @@ def test_a_failing_write_keeps_what_was_there(tmp_path):
 
 
 def test_writing_nothing_is_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match="nothing was written to"):
+    with pytest.raises(UserError, match="the build wrote nothing to artefact.plan"):
         store(tmp_path, NAME, FACTS, lambda path: None, ".plan")
     assert not entries(tmp_path)
 
@@ -304,6 +304,14 @@ def test_unwritable_folder_is_one_line(use, tmp_path):
         assert f"engine cache {folder} cannot be written" in str(caught.value)
         assert "--engine-dir" in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_everybody_can_write_is_refused(tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(UserError, match="can be written by every user .*: chmod o-w"):
+        check_writable(tmp_path)
+    tmp_path.chmod(0o775)
+    check_writable(tmp_path)
 
 
 def test_read_only_folder_is_one_line(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,8 @@ def suite_on_path(root, monkeypatch):
 
 
 def run(pytester, *arguments):
+    (pytester.path / "tmp").mkdir(exist_ok=True)
+    pytester._monkeypatch.setenv("TMPDIR", str(pytester.path / "tmp"))
     return pytester.runpytest_subprocess(*PLUGIN, "--benchmark-json", "out.json", *arguments)
 
 
@@ -88,19 +91,44 @@ def test_a_killed_run_leaves_no_half_written_file(pytester):
     assert [name for name in os.listdir(pytester.path) if name.startswith("out.json")] == []
 
 
+def test_a_run_that_dies_leaves_what_was_measured_until_then(pytester):
+    pytester.makepyfile(
+        """
+        import os, pytest
+
+        @pytest.mark.parametrize("model, twin", [("a", "x"), ("a", "y"), ("b", "x")])
+        def test_case(model, twin, benchmark):
+            if model == "b": os.kill(os.getpid(), 11)
+            benchmark.pedantic(lambda: None, rounds=3)
+            benchmark.extra_info["latency_p50_s"] = 0.5
+        """
+    )
+    assert run(pytester).ret == -11
+    assert [name for name in os.listdir(pytester.path) if name.startswith("out.json")] == ["out.json.unfinished"]
+    left = json.loads((pytester.path / "out.json.unfinished").read_text())
+    assert [bench["name"] for bench in left["benchmarks"]] == ["test_case[a-x]", "test_case[a-y]"]
+    assert [case["outcome"] for case in left["suite"]["cases"]] == ["passed", "passed"]
+    assert run(pytester, "-k", "a-").ret == 0 and "out.json.unfinished" not in os.listdir(pytester.path)
+
+
 def test_a_disk_that_fills_at_the_end_fails_the_run_in_one_line(pytester):
     pytester.makepyfile(MEASURED.format(value=1))
     pytester.makeconftest(
         """
         import errno, os
         import fixtures.run_json
-        def full(path, data): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write = fixtures.run_json.write_whole
+        def full(path, data):
+            if path.resolve().parent == path.cwd(): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(path, data)
         fixtures.run_json.write_whole = full
         """
     )
     result = run(pytester)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["The run could not be written to *out.json: No space left on device"])
+    result.stdout.fnmatch_lines(["The run could not be written to *out.json: No space left on device; it is in *"])
+    (line,) = [line for line in result.outlines if "it is in" in line]
+    assert len(json.loads(Path(line.rpartition(" ")[2]).read_text())["benchmarks"]) == 1
 
 
 def test_a_failed_replacement_leaves_the_old_file(tmp_path, monkeypatch):

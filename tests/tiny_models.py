@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import os
+import pathlib
 import signal
 import time
 
@@ -48,9 +51,54 @@ def refuse():
     raise RuntimeError("operator not supported")
 
 
+def exhaust_memory():
+    torch.empty(2**60)
+
+
+def exhaust_device():
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def be_killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_disk():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "graph.onnx")
+
+
+def build_slowly():
+    pathlib.Path(os.environ["MARKER"]).touch()
+    hang()
+
+
+class InTheSuite(Tiny):
+    """Works in workers, and goes wrong in the suite's own process."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
+    def forward(self, batch):
+        if multiprocessing.parent_process() is None:
+            self.fault()
+        return super().forward(batch)
+
+
+def lose_device():
+    raise RuntimeError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")
+
+
 MODELS = [
     ModelSpec("tiny", builder=Tiny, preprocess=small),
     ModelSpec("crashing", builder=lambda: Tiny(crash), preprocess=small),
     ModelSpec("hanging", builder=lambda: Tiny(hang), preprocess=small),
     ModelSpec("refused", builder=lambda: Tiny(refuse), preprocess=small),
+    ModelSpec("hungry", builder=lambda: Tiny(exhaust_memory), preprocess=small),
+    ModelSpec("device_hungry", builder=lambda: Tiny(exhaust_device), preprocess=small),
+    ModelSpec("killed", builder=lambda: Tiny(be_killed), preprocess=small),
+    ModelSpec("full", builder=lambda: Tiny(fill_disk), preprocess=small),
+    ModelSpec("slow", builder=lambda: Tiny(build_slowly), preprocess=small),
+    ModelSpec("starved", builder=lambda: InTheSuite(exhaust_memory), preprocess=small),
+    ModelSpec("lost", builder=lambda: InTheSuite(lose_device), preprocess=small),
 ]

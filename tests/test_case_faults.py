@@ -1,0 +1,146 @@
+"""Tests of what goes wrong with a case: each costs that case, told in one line, and not the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from fixtures import watchdog
+from fixtures.case_faults import told
+from fixtures.errors import UserError
+from fixtures.process import WorkerFailed
+
+
+def command(root, folder, models, *arguments):
+    """The suite on the models of tests/tiny_models.py."""
+    start = [sys.executable, "-m", "pytest", str(root / "benchmarks"), "-p", "no:cacheprovider", "--models", models]
+    start += ["--model-file", str(root / "tests" / "tiny_models.py"), "--twins", "onnxruntime_fp32"]
+    start += ["--engine-dir", str(folder / "engines"), "--benchmark-json", str(folder / "out.json")]
+    return [*start, "--benchmark-max-time", "0.02", *arguments]
+
+
+# Where it happens, and the beginning of what is told: in the process that builds, or in the suite's own.
+FAULTS = {
+    "hungry": "build of hungry onnxruntime_fp32 failed: RuntimeError: ",
+    "device_hungry": "build of device_hungry onnxruntime_fp32 failed: OutOfMemoryError: CUDA out of memory",
+    "killed": "build of killed onnxruntime_fp32 was killed (SIGKILL), most likely because memory ran out",
+    "full": "build of full onnxruntime_fp32 failed: OSError: [Errno 28] No space left on device: 'graph.onnx'",
+    "starved": "memory ran out (RuntimeError: ",
+    "lost": "the GPU failed (RuntimeError: CUDA error: unspecified launch failure",
+}
+
+
+@pytest.fixture(scope="module")
+def faulty(root, tmp_path_factory):
+    """One run of the check of numbers on a model for each fault, and one at the end that works."""
+    folder = tmp_path_factory.mktemp("faults")
+    models = ",".join([*FAULTS, "tiny"])
+    done = subprocess.run(
+        command(root, folder, models, "-k", "test_agreement"), cwd=root, capture_output=True, text=True, timeout=170
+    )
+    document = json.loads((folder / "out.json").read_text())
+    return done, {case["model"]: case for case in document["suite"]["cases"]}, document, folder
+
+
+def test_the_rest_of_the_run_goes_on_and_the_run_fails(faulty):
+    done, cases, document, _ = faulty
+    assert done.returncode == 1 and cases["tiny"]["outcome"] == "passed"
+    assert [row["model"] for row in document["suite"]["agreement"]] == ["tiny"], "no figure where there is none"
+
+
+@pytest.mark.parametrize("model", FAULTS)
+def test_the_case_is_marked_with_its_reason_in_one_line(faulty, model):
+    done, cases, _, _ = faulty
+    assert cases[model]["outcome"] in ("failed", "error")
+    assert cases[model]["reason"].startswith(FAULTS[model]) and "\n" not in cases[model]["reason"]
+    assert FAULTS[model] in done.stdout and "Traceback" not in done.stdout + done.stderr
+
+
+def test_nothing_half_made_is_left_in_the_cache(faulty):
+    built = [name for name in os.listdir(faulty[3] / "engines") if "-onnxruntime" in name and not name.startswith(".")]
+    assert all(name.startswith(("tiny-", "starved-", "lost-")) for name in built), built
+
+
+@pytest.fixture(scope="module")
+def interrupted(root, tmp_path_factory):
+    """Ctrl-C while the second model builds; gives the exit code, what lay beside the JSON before, and the JSON."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    environment = {**os.environ, "MARKER": str(folder / "building")}
+    process = subprocess.Popen(
+        command(root, folder, "tiny,slow", "-k", "test_agreement or test_latency"), cwd=root, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (folder / "building").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    before = json.loads((folder / "out.json.unfinished").read_text())
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    return process.returncode, output, before, json.loads((folder / "out.json").read_text()), folder, workers
+
+
+def test_ctrl_c_saves_what_was_measured_and_leaves_nothing_behind(interrupted):
+    code, output, _, document, folder, workers = interrupted
+    assert code == pytest.ExitCode.INTERRUPTED, output
+    rows = {row["name"]: row["extra_info"]["latency_p50_s"] for row in document["benchmarks"]}
+    assert {"test_latency[tiny-eager_fp32-1]", "test_latency[tiny-onnxruntime_fp32-1]"} <= set(rows)
+    assert not [name for name in os.listdir(folder / "engines") if name.startswith("slow-onnx")]
+    assert not (folder / "out.json.unfinished").exists()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive, "workers ended with the run"
+
+
+def test_what_was_measured_is_on_the_disk_before_the_end(interrupted):
+    """All that is left where the suite's own process dies."""
+    rows = {row["name"] for row in interrupted[2]["benchmarks"]}
+    assert {"test_latency[tiny-eager_fp32-1]", "test_latency[tiny-onnxruntime_fp32-1]"} <= rows
+    assert interrupted[2]["suite"]["agreement"][0]["ok"] is True
+
+
+@pytest.mark.parametrize(
+    "error, beginning",
+    [
+        (UserError("weights.pth is truncated"), "weights.pth is truncated"),
+        (WorkerFailed("the build crashed"), "the build crashed"),
+        (MemoryError(), "memory ran out (MemoryError: )"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory ran out (RuntimeError"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory.\nTried 2 GiB"), "memory ran out (OutOf"),
+        (type("AcceleratorError", (RuntimeError,), {})("an illegal access"), "the GPU failed (AcceleratorError"),
+        (RuntimeError("CUDA error: device-side assert triggered\nFor debugging"), "the GPU failed (RuntimeError"),
+    ],
+)
+def test_a_fault_is_told_in_one_line(error, beginning):
+    assert told(error).startswith(beginning) and "\n" not in told(error)
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes"), RuntimeError("size mismatch"), AssertionError("x")])
+def test_an_error_of_the_code_keeps_its_traceback(error):
+    assert told(error) is None
+
+
+def test_what_shows_no_progress_is_interrupted():
+    clock = time.monotonic()
+    expected = "showed no progress for 0.2 s and was stopped; .*--case-timeout"
+    with pytest.raises(UserError, match=expected), watchdog.watching(0.2):
+        time.sleep(10)
+    assert time.monotonic() - clock < 5
+
+
+def test_progress_starts_the_time_anew_and_nothing_ticks_afterwards():
+    before = signal.getsignal(signal.SIGALRM)
+    with watchdog.watching(0.3):
+        for _ in range(5):
+            time.sleep(0.1)
+            watchdog.alive()
+    watchdog.alive()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0) and signal.getsignal(signal.SIGALRM) == before
+    with watchdog.watching(None):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
