@@ -49,7 +49,9 @@ def make(folder: Path, count: int) -> None:
             pixels = numpy.asarray(image.convert("RGB").resize((320, 240)), dtype=numpy.int16)
         sources.append((path.stem, pixels))
         folder.joinpath(path.stem).mkdir(parents=True)
-    index = {line.split(",")[0]: line.split(",")[1] for line in (ROOT / "images" / "labels.csv").read_text().split()}
+    index = {
+        line.split(",")[0]: line.split(",")[1] for line in (ROOT / "images" / "labels.csv").read_text().splitlines()
+    }
     rows = ["file,imagenet_index"]
     for number in range(count):
         stem, pixels = sources[number % len(sources)]
