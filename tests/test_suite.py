@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,8 +88,9 @@ def test_the_table_names_each_model_and_twin(faulty):
     done, _ = faulty
     table, stages = done.stdout.split("models and twins")[1].split("from a photograph's file")
     assert "tiny " in stages
-    (row,) = [line for line in table.splitlines() if "tiny " in line and "onnxruntime_fp32" in line]
+    row, refused = [line for line in table.splitlines() if "tiny " in line and "onnxruntime_fp32" in line]
     assert "50/50" in row
+    assert re.fullmatch(r" tiny onnxruntime_fp32: mutants: (\d+) of \1 refused", refused)
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def life(name: str, twin: str, folder: Path) -> str:
     with torch.inference_mode():
         errors = [relative_error(loaded(batch), model(batch)) for batch in (example, other, example)]
         distance = relative_error(model(other), model(example))
-    limit = tolerance(spec.precision, "calibrated").relative_error or 1.0
+    limit = tolerance(spec.precision, "calibrated").relative_error
     assert max(errors) <= limit, f"error {max(errors):.1e}, tolerance {limit:g}"
     assert distance > 10 * max(errors) or spec.precision == "int8", f"two batches differ by {distance:.1e} only"
     parts = [

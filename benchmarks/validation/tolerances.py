@@ -32,8 +32,8 @@ BATCH_SIZE = 10
 # Of a float32's 23 bits of mantissa TF32 keeps 10 (NVIDIA A100 whitepaper, «TF32»).
 TF32_DROPPED_BITS = 13
 
-HEADER = "| model | twin | seed | smallest tolerance | 1 - cosine | identified | flips | widest |"
-RULE = "|---|---|---|---|---|---|---|---|"
+HEADER = "| model | twin | seed | smallest tolerance | 1 - cosine | flips | widest |"
+RULE = "|---|---|---|---|---|---|---|"
 
 
 def main(names: Sequence[str], seeds: Sequence[int]) -> None:
@@ -54,9 +54,8 @@ def row(name: str, twin: str, seed: int, agreement: Agreement, decisions: Top1Ve
     """A line of the table; `none` where no tolerance of the error would do, the widest flip as a share of the scale."""
     passing = agreement.smallest_passing_tolerance
     tolerated = "none" if passing is None else f"{passing:.1e}"
-    identified = "–" if agreement.identified is None else f"{agreement.identified:.0%}"
     widest = f"{decisions.flips[0].margin / agreement.scale:.2f}" if decisions.flips else "–"
-    figures = (tolerated, f"{1 - agreement.cosine:.1e}", identified, len(decisions.flips), widest)
+    figures = (tolerated, f"{1 - agreement.cosine:.1e}", len(decisions.flips), widest)
     return f"| {' | '.join(map(str, (name, twin, seed, *figures)))} |"
 
 
