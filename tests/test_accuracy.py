@@ -14,11 +14,11 @@ CLASSES = 16 * numpy.eye(3, 4)  # Three photographs of three of the four classes
 
 
 def test_accuracy_by_hand():
-    logits = numpy.tile(numpy.arange(8.0), (6, 1))  # Class 7 is first, class 3 fifth, class 2 sixth.
+    logits = numpy.tile(numpy.arange(8.0), (8, 1))  # Class 7 is first, class 3 fifth, class 2 sixth, class 0 last.
     logits[1] *= -1  # The one without a label.
-    found = accuracy(logits, numpy.array([7, -1, 7, 3, 2, 4]))
-    assert found == Accuracy(top1_right=2, top5_right=4, total=5)
-    assert found.as_dict() == {"top1": 0.4, "top5": 0.8, "total": 5}
+    found = accuracy(logits, numpy.array([7, -1, 7, 3, 2, 4, 1, 0]))
+    assert found == Accuracy(top1_right=2, top5_right=4, total=7)
+    assert found.as_dict() == {"top1": 2 / 7, "top5": 4 / 7, "total": 7}
 
 
 def test_accuracy_without_labels_is_none():

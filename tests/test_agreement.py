@@ -243,7 +243,7 @@ def test_a_failing_output_outranks_a_passing_one_with_a_larger_error():
 def test_other_outputs_are_a_verdict(actual):
     found = agree_all(actual, {"b": REFERENCE, "a": REFERENCE}, within(0.5), NAMES)
     assert not found
-    assert (found.non_finite, found.where) == (0, None)
+    assert (found.non_finite, found.where, found.tolerance) == (0, None, within(0.5))
     assert found.reason == f"got the outputs {sorted(actual)}, expected ['a', 'b']"
     assert not agree_all({}, {}, within(0.5), NAMES)
 

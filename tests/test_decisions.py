@@ -168,6 +168,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(actual, reference, r
     found = top1(actual, reference, LIMIT, names(4))
     assert not found
     assert reason in found.reason
+    assert found.tolerance == LIMIT
     assert (found.same, found.total, found.agreement, found.excused, found.allowed) == (0, 0, 0, 0, 0)
     assert found.report("x").splitlines() == [f"x: top-1 does not agree: {found.reason}", found.remedy]
     assert found.remedy

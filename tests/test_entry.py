@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import warnings
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from fixtures import engines, entry
 from fixtures.engines import EngineWarning, find, get_or_make, store
+from fixtures.errors import UserError
 
 NAME = "resnet18-tensorrt_fp16-b1"
 FACTS = {"model": "resnet18", "precision": "fp16"}
@@ -147,3 +150,31 @@ def test_files_beside_count_and_are_checked(tmp_path):
     (made.path.parent / "weights.data").write_bytes(b"besidE")
     with pytest.warns(EngineWarning, match="the checksum of its weights.data is wrong"):
         assert find(tmp_path, NAME, FACTS) is None
+
+
+def test_what_is_stored_and_what_is_found_are_the_same_file(tmp_path):
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    made = store(tmp_path, NAME, FACTS, write, ".plan")
+    found = find(tmp_path, NAME, FACTS)
+    assert (made.bytes, made.digest, made.from_cache) == (len(CONTENT), digest, False)
+    assert (found.bytes, found.digest, found.from_cache, found.path) == (len(CONTENT), digest, True, made.path)
+
+
+def test_an_entry_says_what_it_is_and_when_it_was_made(directory):
+    found = json.loads((directory / "entry.json").read_text())
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert (found["file"], found["facts"]) == ("artefact.plan", FACTS)
+    assert found["files"] == {"artefact.plan": {"bytes": len(CONTENT), "sha256": digest}}
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(found["created"])
+    assert timedelta(seconds=-1) <= age < timedelta(minutes=1)
+
+
+def test_the_same_facts_have_the_same_bytes_and_what_json_lacks_is_refused():
+    assert entry.canonical({"a": 1, "b": (2, 3)}) == entry.canonical({"b": [2, 3], "a": 1}) == b'{"a": 1, "b": [2, 3]}'
+    with pytest.raises(ValueError):
+        entry.canonical({"a": math.nan})
+
+
+def test_a_write_that_makes_no_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="^the build wrote nothing to artefact.plan: "):
+        store(tmp_path, NAME, FACTS, lambda path: None, ".plan")
