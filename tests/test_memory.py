@@ -8,7 +8,7 @@ import numpy
 import psutil
 import pytest
 
-from fixtures import device_memory, machine, memory, phases
+from fixtures import device_memory, machine, memory, phases, process
 from fixtures.device_memory import device_peak
 from fixtures.memory import host_peak
 
@@ -141,3 +141,22 @@ def test_a_phase_is_timed_where_it_happens(monkeypatch):
         return 5
 
     assert make() == 5 and phases.seconds["context_s"] >= 0.01 > phases.seconds["export_s"]
+
+
+def grown_after_freeing_large_blocks(fixed):
+    """In a worker: KiB that stay resident once blocks of 1 MiB are freed of which every second one was kept a while."""
+    if fixed:
+        assert memory.fix_allocator()
+    numpy.ones(20 * MIB, dtype=numpy.uint8)  # Freed at once; from now on glibc by itself keeps blocks up to this size.
+    before = memory._resident_bytes()
+    blocks = [numpy.ones(MIB, dtype=numpy.uint8) for _ in range(64)]
+    last = blocks.pop()
+    blocks.clear()
+    return (memory._resident_bytes() - before - last.nbytes) // memory.KIB
+
+
+def test_a_worker_gives_back_what_it_frees():
+    kept, given_back = (
+        process.run(grown_after_freeing_large_blocks, fixed, title="free", timeout_s=60) for fixed in (False, True)
+    )
+    assert given_back < 4 * memory.KIB < 32 * memory.KIB < kept
