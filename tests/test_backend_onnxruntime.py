@@ -75,6 +75,18 @@ def test_a_twin_is_not_used_for_another_batch_size(tmp_path):
         twin(photographs(1))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_runs_on_as_many_threads_as_eager(threads, tmp_path):
+    _, path = built(tmp_path, "fp32")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        twin = onnxruntime.load(path, photographs(), "fp32")
+    finally:
+        torch.set_num_threads(before)
+    assert twin._session.get_session_options().intra_op_num_threads == threads
+
+
 def test_int8_quantises_the_inputs_and_weights_of_convolution_and_matrix(tmp_path):
     _, path = built(tmp_path, "int8")
     graph = onnx.load(str(path)).graph
