@@ -42,6 +42,7 @@ LATER = replace(QUIET, at_s=110.0, own_cpu_s=25.0, busy_cpu_s=65.4)
         ({"cpu_governors": ("powersave",)}, "CPU governor changed to powersave"),
         ({"busy_cpu_s": 68.0}, "others took 15% of the CPU"),
         ({"busy_cpu_s": 66.9}, None),
+        ({"at_s": 100.4, "own_cpu_s": 10.0, "busy_cpu_s": 50.4}, None),  # Too short for the kernel's clock.
     ],
 )
 def test_what_moved_is_named(changed, expected):

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Optional, Sequence
 
-from benchmarks.validation.measuring import allocation, gpu_control, injected, order, overhead, repeats
+from benchmarks.validation.measuring import allocation, gpu_control, injected, loading, order, overhead, repeats
 from fixtures import machine
 
 PROOFS = {
@@ -23,6 +23,7 @@ PROOFS = {
     "overhead": overhead,
     "control": gpu_control,
     "order": order,
+    "loading": loading,
     "repeats": repeats,
 }
 

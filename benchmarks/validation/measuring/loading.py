@@ -1,0 +1,38 @@
+"""Loading: ONNX Runtime takes a file whose weights lie beside it faster than one that holds them."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Dict, List
+
+from benchmarks.validation.measuring.proof import Proof, batch, module
+from fixtures import phases, process
+from fixtures.backends import onnxruntime
+from fixtures.onnx_export import export
+
+STARTS = 7
+
+
+def prove(run_device: str) -> List[Proof]:
+    """resnet50, each start in a process of its own, in turn; on the CPU alone."""
+    if run_device != "cpu":
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {"inside": Path(folder, "inside.onnx"), "beside": Path(folder, "beside.onnx")}
+        for place, path in paths.items():
+            export(module("resnet50", "cpu"), batch("cpu"), path, weights_inside=place == "inside")
+        seconds: Dict[str, List[float]] = {place: [] for place in paths}
+        for _ in range(STARTS):
+            for place, path in paths.items():
+                seconds[place].append(process.run(load_s, path, title="load", timeout_s=60))
+    inside, beside = (statistics.median(seconds[place]) for place in ("inside", "beside"))
+    got = f"{inside * 1e3:.0f} ms with the weights inside, {beside * 1e3:.0f} ms beside the file: {inside / beside:.1f}"
+    return [Proof("loading, resnet50", beside < inside, got, "faster", {"seconds": seconds})]
+
+
+def load_s(path: Path) -> float:
+    """Seconds from the file to a session; called in a worker."""
+    onnxruntime.load(path, batch("cpu"), "fp32").close()
+    return phases.seconds["engine_load_s"]
