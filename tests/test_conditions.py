@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -91,6 +92,32 @@ def test_the_clock_of_a_jetsons_gpu_is_found(tmp_path, name):
     folder.mkdir(parents=True)
     (folder / "cur_freq").write_text("918000000\n")
     assert conditions.jetson_clock_hz(tmp_path) == 918e6
+
+
+def test_the_control_kernel_is_woken_and_then_timed_by_events_of_its_own(monkeypatch):
+    milliseconds = iter([9.0] * conditions.CONTROL_WAKING + [0.4] * 6 + [0.5] * 5)
+    products, waited = [], []
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            pass
+
+        def synchronize(self):
+            waited.append(1)
+
+        def elapsed_time(self, end):
+            return next(milliseconds)
+
+    ones = torch.ones
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch, "ones", lambda *shape, device: ones(1))
+    monkeypatch.setattr(torch, "mm", lambda left, right, out: products.append(out))
+    assert conditions.control_s("cuda:0") == pytest.approx(0.4e-3), "what the waking took does not count"
+    assert len(products) == conditions.CONTROL_PRODUCTS * len(waited) == 8 * 31
 
 
 class NvmlError(Exception):

@@ -91,6 +91,17 @@ def test_a_jetson_divides_by_the_images_of_a_batch(tmp_path, monkeypatch):
     assert found == {"energy_per_image_j": 2.0, "energy_source": "ina_sensors", "energy_reason": None}
 
 
+def test_a_desktop_gpu_is_read_by_nvmls_counter(tmp_path, monkeypatch):
+    gpu = Gpu()
+    monkeypatch.setattr(energy.nvml, "energy_j", lambda run_device: gpu.read_j())
+    monkeypatch.setattr(energy, "by_counter", lambda read_j, call: by_counter(read_j, call, gpu.clock))
+    found = energy.figures(gpu.call, 4, "cuda:0", tmp_path)
+    assert found["energy_per_image_j"] == pytest.approx(0.25, rel=0.01)
+    assert (found["energy_source"], found["energy_reason"]) == ("nvml_total_energy", None)
+    monkeypatch.setattr(energy.nvml, "energy_j", lambda run_device: 5.0)
+    assert energy.figures(gpu.call, 4, "cuda:0", tmp_path)["energy_reason"] == "NVML's energy counter does not move"
+
+
 class Steady:
     """A proof that holds, and one that does not."""
 

@@ -63,6 +63,7 @@ def test_a_batch_too_large_is_recorded_freed_and_skipped(case):
     assert twin.closed
     (cells,) = table_rows(model.session.record)
     assert (cells["batch"], cells["latency ms"]) == ("512", "out of memory")
+    assert cells["stable"] == "RuntimeError: CUDA out of memory. Tried to allocate 20.00 GiB"
 
 
 def test_another_error_is_left_as_it_is(case):
