@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 
 from fixtures.agreement import assert_verdict
+from fixtures.backends import REFERENCE
 from fixtures.decisions import predictions, top1, top5_overlap
 from fixtures.zoo import categories
 
 
 @pytest.mark.task("classification")
-def test_top1(model, twin, record):
+def test_top1(model, twin, session, record):
     """A flip is excused only where eager itself hardly decides; see `fixtures.decisions`."""
     logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     names = categories(model.spec)
     verdict = top1(logits, reference, twin.tolerance, model.photographs, names)
     record("agreement", **verdict.as_dict(), top5_overlap=top5_overlap(logits, reference).mean)
-    record("predictions", photographs=predictions(logits, names, model.photographs))
+    for name, answers in ((REFERENCE, reference), (twin.name, logits)):
+        session.record.add("predictions", model.name, name, photographs=predictions(answers, names, model.photographs))
     assert_verdict(verdict, f"{model.name} {twin.name}")
