@@ -140,6 +140,16 @@ def test_an_eager_that_became_faster_alone_accuses_no_twin_and_is_shown(compared
     assert "by its own clock the twin is not WORSE" in compared.out
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_run_that_did_not_hold_still_accuses_nobody_and_says_why(compared, which):
+    runs = [data.document(), data.slow_down(data.document(seed=1), 1.5, *TWIN)]
+    reason = "others took 51% of the CPU"
+    data.benchmark(runs[which], *TWIN)["extra_info"].update(stable=False, unstable_reason=reason)
+    assert compared(*runs) == 0
+    assert compared.verdict("latency_p50_s") == "UNSURE"
+    assert f"the machine did not hold still: {reason}" in compared.out
+
+
 def test_a_peak_barely_beyond_the_limit_is_unsure(compared):
     """Of equal runs the host's peak differs by up to 12 %."""
     for growth, verdict, code in ((1.09, "SAME", 0), (1.12, "UNSURE", 0), (1.2, "WORSE", 1)):

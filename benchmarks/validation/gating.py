@@ -41,7 +41,7 @@ TESTS = ("agreement", "top1", "accuracy", "latency", "startup")
 MODELS = "mobilenet_v2,resnet18"
 GATE = parse_gate(DEFAULT_FAIL_ON)
 RESAMPLED = 400
-SLOW_DOWNS = (1.05, 1.075, 1.1, 1.15, 1.2)
+SLOW_DOWNS = (1.05, 1.1, 1.2)
 CASES, HISTORY = 100, 50
 
 Pair = Tuple[Run, Run]
@@ -84,12 +84,14 @@ def judge(folder: Path) -> None:
     print("\n| latency found WORSE | " + " | ".join(f"+{factor - 1:.1%}" for factor in SLOW_DOWNS))
     print("|---" * (1 + len(SLOW_DOWNS)) + "|")
     for title, pairs in kinds.items():
-        found = [f"{slow_downs_found(pairs, factor):.1%}" for factor in SLOW_DOWNS]
-        print(f"| {title} | {' | '.join(found)} |")
+        found = [slow_downs_found(pairs, factor) for factor in SLOW_DOWNS]
+        print(f"| {title} | {' | '.join(share([word for word, _ in each]) for each in found)} |")
+        print(f"| … where both runs held still | {' | '.join(share([w for w, still in e if still]) for e in found)} |")
     for metric in SCALARS:
         growth = {"memory": 1.2, "error": 3.0}.get(metric.gate)
         if growth and runs[0].figures[metric.key]:
-            print(f"\n{metric.title} × {growth}: {growths_found(neighbours, metric, growth)}")
+            print(f"\n{metric.title} × {growth}: {growths_found(neighbours, metric, growth)}", end="")
+            print(f"; on the new run's own figure: {growths_found(neighbours, metric, growth, own=True)}")
     speed(json.loads(files[0].read_text()))
 
 
@@ -126,25 +128,36 @@ def false_alarms(pairs: Sequence[Pair]) -> str:
     return f"{len(alarms)} = {len(alarms) / len(pairs):.1%}{named} | {numpy.mean(unsure):.1f}"
 
 
-def slow_downs_found(pairs: Sequence[Pair], factor: float) -> float:
-    """The share of slow-downs, one twin after the other, that make the comparison a regression of its latency."""
+def slow_downs_found(pairs: Sequence[Pair], factor: float) -> List[Tuple[bool, bool]]:
+    """Of slow-downs, one twin after the other, whether each makes the comparison a regression of its latency, and
+    whether both runs held still by their own account."""
     found = []
     for index, (base, new) in enumerate(pairs):
         name = twins(new)[index % len(twins(new))]
         slow = replace(new, timings={**new.timings, name: slowed(new.timings[name], factor)})
         report = compared((base, slow))
         (latency,) = [j for j in report.comparison.judgements if (j.name, j.metric) == (name, LATENCY)]
-        found.append(latency.verdict == WORSE and report.decision.exit_code == REGRESSION)
-    return float(numpy.mean(found))
+        still = not (base.timings[name].unstable or new.timings[name].unstable)
+        found.append((latency.verdict == WORSE and report.decision.exit_code == REGRESSION, still))
+    return found
 
 
-def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float) -> str:
-    """How many growths of one figure, one twin after the other, make the comparison a regression of it."""
+def share(found: Sequence[bool]) -> str:
+    """How many of so many."""
+    return f"{sum(found)}/{len(found)} = {numpy.mean(found):.0%}" if found else "none"
+
+
+def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float, own: bool = False) -> str:
+    """How many growths of one figure, one twin after the other, make the comparison a regression of it.
+
+    own: over the new run's own figure, so that the noise between the runs is in it; else over the base's, so that what
+    is judged is the growth alone.
+    """
     found = 0
     for index, (base, new) in enumerate(pairs):
         name = [known for known in new.figures[metric.key] if not known.is_eager][index % len(twins(new))]
-        # Over the base's own figure: what is injected is the growth, and not the growth with the noise of the run.
-        grown = {**new.figures[metric.key], name: base.figures[metric.key][name] * growth}
+        over = (new if own else base).figures[metric.key][name]
+        grown = {**new.figures[metric.key], name: over * growth}
         report = compared((base, replace(new, figures={**new.figures, metric.key: grown})))
         found += any((j.name, j.metric, j.verdict) == (name, metric, WORSE) for j in report.comparison.judgements)
     return f"{found} of {len(pairs)} found"
