@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from fixtures import watchdog
+from fixtures import case_faults, watchdog
 from fixtures.case_faults import told
 from fixtures.errors import UserError
 from fixtures.process import WorkerFailed
@@ -124,6 +126,25 @@ def test_a_fault_is_told_in_one_line(error, beginning):
 @pytest.mark.parametrize("error", [ValueError("shapes"), RuntimeError("size mismatch"), AssertionError("x")])
 def test_an_error_of_the_code_keeps_its_traceback(error):
     assert told(error) is None
+
+
+def test_a_case_that_failed_lets_go_of_its_memory():
+    """In any phase: the frames of the traceback hold batches and answers."""
+    held = []
+
+    def starve():
+        answers = type("Answers", (), {})()
+        held.append(weakref.ref(answers))
+        raise MemoryError
+
+    phase = case_faults._told(SimpleNamespace(fixturenames=["session"]))
+    next(phase)
+    try:
+        starve()
+    except MemoryError as error:
+        with pytest.raises(pytest.fail.Exception, match="memory ran out"):
+            phase.throw(error)
+        assert held[0]() is None
 
 
 def test_what_shows_no_progress_is_interrupted():
