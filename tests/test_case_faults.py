@@ -78,14 +78,18 @@ def interrupted(root, tmp_path_factory):
     process = subprocess.Popen(
         command(root, folder, "tiny,slow", "-k", "test_agreement or test_latency"), cwd=root, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # A run in the background would ignore it.
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (folder / "building").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    before = json.loads((folder / "out.json.unfinished").read_text())
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0]
+    try:
+        before = json.loads((folder / "out.json.unfinished").read_text())
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
     return process.returncode, output, before, json.loads((folder / "out.json").read_text()), folder, workers
 
 
