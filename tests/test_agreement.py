@@ -245,6 +245,7 @@ def test_other_outputs_are_a_verdict(actual):
     assert not found
     assert (found.non_finite, found.where, found.tolerance) == (0, None, within(0.5))
     assert found.reason == f"got the outputs {sorted(actual)}, expected ['a', 'b']"
+    assert found.remedy
     assert not agree_all({}, {}, within(0.5), NAMES)
 
 
@@ -264,6 +265,24 @@ def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
         "  mismatch   16.6667% of the elements, 0 not finite",
         "See whether the fp32 twin agrees: if it does, keep the worst layers in fp32; if not, mend that one first.",
     ]
+
+
+def test_the_report_says_what_agrees_and_what_no_tolerance_mends():
+    found = agree(REFERENCE, REFERENCE, within(1e-3, 0.9), NAMES).report("x").splitlines()
+    assert found[:2] == ["x: output agrees", found[1]] and found[1].startswith(
+        "  got        cosine 1, error 0 (mean 0)"
+    )
+    assert found[-1] == "  mismatch   0.0000% of the elements, 0 not finite"
+    actual = REFERENCE.copy()
+    actual[0, 0] = math.nan
+    lines = agree(actual, REFERENCE, within(1e-3, 0.9), NAMES).report("x").splitlines()
+    assert lines[1] == "  got        cosine nan, error inf (mean inf)"
+    assert lines[4].endswith("smallest tolerance that passes: none")
+
+
+def test_every_reason_is_given():
+    found = agree(-REFERENCE, REFERENCE, within(1e-3, 0.9), NAMES)
+    assert found.reason == "cosine -1 is below 0.9; error 2 is above 0.001"
 
 
 def test_the_remedy_belongs_to_the_precision():

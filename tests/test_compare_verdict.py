@@ -107,6 +107,14 @@ def test_verdict_on_a_shift(percent, error, cases, expected):
     assert of_shift(found, LIMITS["latency"], cases) == expected
 
 
+def test_the_limit_itself_is_still_the_same():
+    limit = LIMITS["latency"]
+    at = math.log1p(limit.amount)
+    assert of_shift(Shift(0.0, -at, at, 0.01), limit, 1) == SAME
+    assert of_shift(Shift(at, at, at, 1e-9), limit, 1) == SAME
+    assert of_shift(Shift(-at, -at, -at, 1e-9), limit, 1) == SAME
+
+
 def test_no_number_of_cases_makes_a_false_alarm_more_likely():
     """Two equal runs of 1, 10 or 100 cases: the largest of their shifts is called WORSE in at most 1 % of all runs."""
     noise = numpy.random.default_rng(0)
