@@ -16,9 +16,10 @@ EXTRA_INFO = """
 MACHINE_INFO = """
     ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision cuda cudnn gpu driver power_mode
 """.split()
-SUITE = (
-    "schema agreement accuracy predictions startup end_to_end throughput mutants clocks images weights cases".split()
-)
+SUITE = """
+    schema agreement accuracy predictions startup end_to_end throughput detection segmentation mutants clocks images
+    weights cases
+""".split()
 ROWS = {
     "agreement": """model twin ok max_relative_error cosine max_probability_change smallest_passing_tolerance tolerance
         top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),

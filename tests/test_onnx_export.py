@@ -230,3 +230,18 @@ def test_warnings_about_the_model_come_through(tmp_path):
 
     with pytest.warns(torch.jit.TracerWarning):
         export(filled(Branching()), batch(1, 3, 8, 8), tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_model_that_answers_a_dict_keeps_its_mode(training, tmp_path):
+    class Keyed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+
+        def forward(self, pictures):
+            return {"map": self.layers(pictures)}
+
+    model = Keyed().train(training)
+    export(model, torch.rand(1, 3, 4, 4), tmp_path / "model.onnx")
+    assert all(part.training is training for part in model.modules())

@@ -1,0 +1,28 @@
+"""Boxes: what the twin finds on each photograph is what eager finds, matched one to one by class and IoU."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures import pictures
+from fixtures.agreement import assert_verdict
+from fixtures.detection import judge
+from fixtures.detection_tolerances import TABLE, recorded_only
+from fixtures.zoo import categories
+
+
+@pytest.mark.task("detection")
+def test_detection(model, twin, session, record, tmp_path):
+    """From raw outputs to boxes by torchvision's own code; the picture of the worst photograph stays with a failure."""
+    detector, photographs = model.detector, model.judged.readable
+    ours, eagers = (detector.boxes_of(outputs, photographs) for outputs in (twin.outputs, model.reference))
+    verdict = judge(ours, eagers, TABLE[twin.precision], detector.limits, model.photographs)
+    record("detection", **verdict.as_dict())
+
+    def draw(index, path):
+        return pictures.save_boxes(path, photographs[index], (eagers[index], ours[index]), categories(model.spec))
+
+    kept = pictures.keep(session.settings.save_detections, tmp_path, model, twin, verdict, draw)
+    if recorded_only(twin.precision, model.weights_kind):
+        pytest.skip(f"recorded, not judged: {twin.precision} on {model.weights_kind} weights errs too much")
+    assert_verdict(verdict, f"{model.name} {twin.name}{kept}")

@@ -1,0 +1,26 @@
+"""Masks: the twin gives each pixel eager's class, but for the few on a border."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures import pictures
+from fixtures.agreement import assert_verdict
+from fixtures.detection_tolerances import recorded_only
+from fixtures.segmentation import TABLE, judge_masks, masks_of
+
+
+@pytest.mark.task("segmentation")
+def test_segmentation(model, twin, session, record, tmp_path):
+    """Pixels that change class and the masks' mean IoU; the worst photograph's picture stays with a failure."""
+    ours, eagers = masks_of(twin.outputs["out"]), masks_of(model.reference["out"])
+    verdict = judge_masks(ours, eagers, TABLE[twin.precision], model.photographs)
+    record("segmentation", **verdict.as_dict())
+
+    def draw(index, path):
+        return pictures.save_masks(path, model.judged.readable[index], (eagers[index], ours[index]))
+
+    kept = pictures.keep(session.settings.save_detections, tmp_path, model, twin, verdict, draw)
+    if recorded_only(twin.precision, model.weights_kind):
+        pytest.skip(f"recorded, not judged: {twin.precision} on {model.weights_kind} weights errs too much")
+    assert_verdict(verdict, f"{model.name} {twin.name}{kept}")

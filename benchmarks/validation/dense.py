@@ -1,0 +1,149 @@
+"""Measures how far boxes and masks of rounded twins are from eager's, and whether 20 runs of a twin are judged alike.
+
+From the repository's root: `python -m benchmarks.validation.dense [tolerances|runs] [MODEL …]`. CPU only, calibrated
+weights. docs/detection.md holds what it printed last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Sequence, Tuple
+
+from benchmarks.validation.tolerances import as_float16, as_tf32, rounded_weights
+from fixtures import images
+from fixtures.agreement import agree_all
+from fixtures.backends import onnxruntime
+from fixtures.boxes import Detector
+from fixtures.cores import core
+from fixtures.detection import judge
+from fixtures.detection_tolerances import TABLE
+from fixtures.outputs import concatenate, to_numpy
+from fixtures.segmentation import TABLE as MASK_TABLE
+from fixtures.segmentation import judge_masks, masks_of
+from fixtures.tolerances import tolerance
+from fixtures.weights import WeightsSource, load_model, weights_file
+from fixtures.zoo import MODELS, ModelSpec, preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+RUNS = 20
+# More than anyone would look at; a detector that finds so many finds nothing.
+MOST_BOXES = 60
+BATCH_SIZES = (1, 2, 5, 7, 10)
+
+
+class Case:
+    """A model's core with calibrated weights, the judged photographs, and how its answers are judged."""
+
+    def __init__(self, spec: ModelSpec, folder: Path) -> None:
+        self.spec = spec
+        file = weights_file(spec, WeightsSource("calibrated", None, ""), folder)
+        self.core = core(spec.task, load_model(spec, file.path))
+        loaded = images.load(images.judged_photographs(images.BUNDLED), preprocessing(spec))
+        self.batch, self.photographs = loaded.batch, loaded.photographs
+        self.names = [photograph.name for photograph in loaded.photographs]
+        self.detector = Detector(spec) if spec.task == "detection" else None
+
+    def answers(self, call: Callable[[torch.Tensor], Any], batch_size: int, rounded: Any = None) -> Dict[str, Any]:
+        """What `call` says of every photograph."""
+        import torch
+
+        with torch.inference_mode():
+            parts = (self.batch if rounded is None else rounded(self.batch)).split(batch_size)
+            return concatenate([to_numpy(call(part)) for part in parts])
+
+    def judged(self, actual: Dict[str, Any], reference: Dict[str, Any], precision: str) -> Tuple[Any, Any]:
+        """Agreement of the raw outputs, and the verdict on boxes or masks."""
+        raw = agree_all(actual, reference, tolerance(precision, "calibrated"), self.names)
+        if self.detector is None:
+            return raw, judge_masks(
+                masks_of(actual["out"]), masks_of(reference["out"]), MASK_TABLE[precision], self.names
+            )
+        found = [self.detector.boxes_of(outputs, self.photographs) for outputs in (actual, reference)]
+        return raw, judge(*found, TABLE[precision], self.detector.limits, self.names)
+
+
+def tolerances(case: Case) -> None:
+    """Prints how far each twin is from eager."""
+    reference = case.answers(case.core, 10)
+    if case.detector:
+        counts = [len(boxes) for boxes in case.detector.boxes_of(reference, case.photographs)]
+        few = sum(1 <= count <= MOST_BOXES for count in counts)
+        print(f"{case.spec.name}: 1 to {MOST_BOXES} boxes on {few} of {len(counts)} photographs; {sorted(counts)}")
+    for twin, precision, answers in TWINS:
+        raw, verdict = case.judged(answers(case), reference, precision)
+        print(f"| {case.spec.name} | {twin} | {raw.max_relative_error:.1e} | {verdict.figures()} |", flush=True)
+
+
+def runs(case: Case) -> None:
+    """Judges 20 runs of the ONNX Runtime twin, eager in batches and with threads that differ from run to run."""
+    import torch
+
+    verdicts = []
+    with onnx_twin(case) as twin:
+        for number in range(RUNS):
+            torch.set_num_threads(1 + number % 2)
+            reference = case.answers(case.core, BATCH_SIZES[number % len(BATCH_SIZES)])
+            _, verdict = case.judged(case.answers(twin, 1), reference, "fp32")
+            print(f"| {case.spec.name} | {number + 1} | {bool(verdict)} | {verdict.figures()} |", flush=True)
+            verdicts.append((bool(verdict), getattr(verdict, "matched", None), getattr(verdict, "excused", None)))
+    print(f"{case.spec.name}: {len(set(verdicts))} different outcome(s) in {RUNS} runs")
+
+
+@contextlib.contextmanager
+def onnx_twin(case: Case) -> Iterator[Any]:
+    """The suite's own twin."""
+    with tempfile.TemporaryDirectory() as folder:
+        twin = onnxruntime.build(case.core, case.batch[:1], "fp32", Path(folder, "model.onnx"))
+        yield twin
+        twin.close()
+
+
+def onnxruntime_fp32(case: Case) -> Dict[str, Any]:
+    """Photograph by photograph, as the suite runs it."""
+    with onnx_twin(case) as twin:
+        return case.answers(twin, 1)
+
+
+def emulated_tf32(case: Case) -> Dict[str, Any]:
+    """What convolutions multiply is rounded to TF32; sums stay float32, as on a GPU."""
+    import torch
+
+    layers = [part for part in case.core.modules() if isinstance(part, (torch.nn.Conv2d, torch.nn.Linear))]
+    with rounded_weights(layers, as_tf32), contextlib.ExitStack() as hooks:
+        for layer in layers:
+            hook = layer.register_forward_pre_hook(lambda _, inputs: tuple(map(as_tf32, inputs)))
+            hooks.callback(hook.remove)
+        return case.answers(case.core, 10)
+
+
+def emulated_fp16(case: Case) -> Dict[str, Any]:
+    """Input, weights, statistics and every layer's output are rounded to float16; sums stay float32, as on a GPU."""
+    leaves = [part for part in case.core.modules() if not list(part.children())]
+    with rounded_weights([case.core], as_float16), contextlib.ExitStack() as hooks:
+        for part in leaves:
+            hooks.callback(part.register_forward_hook(lambda _, inputs, output: as_float16(output)).remove)
+        return case.answers(case.core, 10, as_float16)
+
+
+TWINS = (
+    ("onnxruntime_fp32", "fp32", onnxruntime_fp32),
+    ("emulated tf32", "tf32", emulated_tf32),
+    ("emulated fp16", "fp16", emulated_fp16),
+)
+
+
+def main(what: str, names: Sequence[str]) -> None:
+    """Prints one of the two tables, for these models or all detectors and segmenters."""
+    dense = [name for name, spec in MODELS.items() if spec.task in ("detection", "segmentation")]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or dense:
+            {"tolerances": tolerances, "runs": runs}[what](Case(MODELS[name], Path(folder)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

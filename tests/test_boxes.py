@@ -1,0 +1,191 @@
+"""From a core's outputs to boxes as torchvision's own detector has them, whichever backend ran the core; pictures."""
+
+from __future__ import annotations
+
+import itertools
+import types
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+
+from fixtures import end_to_end, images, mutants_dense, pictures
+from fixtures.agreement import agree_all
+from fixtures.backends import onnxruntime, tensorrt, torch2trt
+from fixtures.boxes import Detector
+from fixtures.cores import core
+from fixtures.detection import judge
+from fixtures.detection_tolerances import TABLE
+from fixtures.errors import UserError
+from fixtures.matching import Boxes
+from fixtures.outputs import concatenate, to_numpy
+from fixtures.segmentation import TABLE as MASK_TABLE
+from fixtures.segmentation import judge_masks, masks_of
+from fixtures.tolerances import tolerance
+from fixtures.zoo import preprocessing
+from tests import tiny_dense
+from tests.doubles import on_host
+from tests.doubles.tensorrt_double import VERSIONS
+
+DETECTOR, SEGMENTER = tiny_dense.MODELS
+PHOTOGRAPHS = images.judged_photographs(images.BUNDLED)[::6]
+NAMES = [photograph.name for photograph in PHOTOGRAPHS]
+
+
+class Case:
+    """A tiny model, the photographs as its core takes them, and what it answers."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.module = spec.builder()
+        self.core = core(spec.task, self.module).requires_grad_(False)
+        self.batch = images.load(PHOTOGRAPHS, preprocessing(spec)).batch
+        self.reference = self.answers(self.core)
+
+    def answers(self, run):
+        with torch.inference_mode():
+            return concatenate([to_numpy(run(row)) for row in self.batch.split(1)])
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return Case(DETECTOR)
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Case(SEGMENTER)
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    return Detector(DETECTOR)
+
+
+def test_boxes_are_those_of_torchvisions_own_forward(detector, decoder):
+    """Bit for bit, transform, anchors, decoding and NMS included."""
+    found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
+    for photograph, ours in zip(PHOTOGRAPHS, found):
+        with torch.inference_mode():
+            (expected,) = detector.module([tiny_dense.plain(images.open_rgb(photograph.path))])
+        for name in ("boxes", "scores", "labels"):
+            assert numpy.array_equal(getattr(ours, name), expected[name].numpy()), (photograph.name, name)
+    assert sum(map(len, found)) > 20
+
+
+def backend(name, monkeypatch):
+    if name == "onnxruntime":
+        return onnxruntime
+    on_host.torch2trt(monkeypatch, "10.3") if name == "torch2trt" else on_host.tensorrt(monkeypatch, name)
+    return torch2trt if name == "torch2trt" else tensorrt
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("onnxruntime", "fp32"), *itertools.product(["torch2trt", *VERSIONS], ["fp32", "fp16"])],
+)
+def test_every_backend_runs_both_cores(name, precision, detector, segmenter, decoder, monkeypatch, tmp_path):
+    module = backend(name, monkeypatch)
+    for case in (detector, segmenter):
+        path = tmp_path / f"{case.spec.name}{module.ENGINE_SUFFIX}"
+        example = case.batch[:1].clone()
+        module.build(case.core, example, precision, path).close()
+        twin = module.load(path, example, precision)
+        answers = case.answers(twin)
+        assert agree_all(answers, case.reference, tolerance(precision, "calibrated"), NAMES)
+        if case is detector:
+            ours, eagers = (decoder.boxes_of(one, PHOTOGRAPHS) for one in (answers, case.reference))
+            assert judge(ours, eagers, TABLE[precision], decoder.limits, NAMES)
+        else:
+            ours, eagers = masks_of(answers["out"]), masks_of(case.reference["out"])
+            assert judge_masks(ours, eagers, MASK_TABLE[precision], NAMES)
+        twin.close()
+
+
+@pytest.mark.parametrize("mutant", mutants_dense.BOX_MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
+def test_wrong_boxes_are_refused(mutant, precision, detector, decoder):
+    found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
+    wrong = [mutants_dense.BOX_MUTANTS[mutant](boxes) for boxes in found]
+    assert not judge(wrong, found, TABLE[precision], decoder.limits, NAMES)
+    assert judge(found, found, TABLE[precision], decoder.limits, NAMES)
+
+
+@pytest.mark.parametrize("mutant", mutants_dense.MASK_MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
+def test_wrong_masks_are_refused(mutant, precision, segmenter):
+    masks = masks_of(segmenter.reference["out"])
+    assert not judge_masks(mutants_dense.MASK_MUTANTS[mutant](masks), masks, MASK_TABLE[precision], NAMES)
+
+
+def test_end_to_end_answers_are_for_people(detector, segmenter, decoder):
+    picture = images.open_rgb(PHOTOGRAPHS[0].path)
+    for case in (detector, segmenter):
+        model = types.SimpleNamespace(spec=case.spec, run_device="cpu", detector=decoder)
+        way = end_to_end.way_of(model, types.SimpleNamespace(run=case.core))
+        answer = way.answer(way.run(way.preprocess(picture)), picture)
+        if case is segmenter:
+            assert set(answer) <= set(tiny_dense.CLASSES) and sum(answer.values()) == pytest.approx(1)
+        else:
+            expected = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0]
+            assert answer["boxes"] == expected.boxes.tolist() and len(answer["names"]) == len(answer["scores"])
+            assert set(answer["names"]) <= set(tiny_dense.CLASSES)
+
+
+def test_pictures_show_eager_on_the_left_and_the_twin_on_the_right(tmp_path):
+    photograph = PHOTOGRAPHS[0]
+    one = Boxes(numpy.array([[10, 10, 60, 60]], numpy.float32), numpy.array([0.5]), numpy.array([1]))
+    none = Boxes(one.boxes[:0], one.scores[:0], one.labels[:0])
+    path = pictures.path_of(tmp_path / "new", "tiny", "x", "folder/bee.jpg")
+    pictures.save_boxes(path, photograph, (one, none), tiny_dense.CLASSES)
+    original, drawn = images.open_rgb(photograph.path), Image.open(path)
+    assert path.name == "folder-bee.jpg.png" and drawn.size == (2 * original.width, original.height)
+    right = drawn.crop((original.width, 0, *drawn.size))
+    assert numpy.array_equal(numpy.asarray(right), numpy.asarray(original)), "nothing was found there"
+    left = numpy.asarray(drawn.crop((0, 0, *original.size)))
+    assert (left[10, 11:60] == left[10, 11]).all() and not numpy.array_equal(left, numpy.asarray(original))
+
+
+def test_pictures_of_masks_have_the_masks_size(tmp_path):
+    mask = numpy.zeros((20, 30), int)
+    mask[:, 15:] = 2
+    path = pictures.save_masks(tmp_path / "mask.png", PHOTOGRAPHS[0], (mask, numpy.zeros_like(mask)))
+    drawn = numpy.asarray(Image.open(path)).astype(int)
+    assert drawn.shape == (20, 60, 3)
+    assert (drawn[:, :15] == drawn[:, 30:45]).all() and (drawn[:, 15:30] != drawn[:, 45:]).any()
+
+
+class Verdict:
+    worst = NAMES[2]
+
+    def __init__(self, ok):
+        self.ok = ok
+
+    def __bool__(self):
+        return self.ok
+
+
+@pytest.mark.parametrize(("asked", "ok", "drawn"), [
+    (False, True, []), (False, False, [2]), (True, True, [0, 1, 2, 3]), (True, False, [0, 1, 2, 3]),
+])  # fmt: skip
+def test_a_failure_always_leaves_the_worst_photographs_picture(asked, ok, drawn, tmp_path):
+    model, twin = types.SimpleNamespace(name="tiny", photographs=NAMES[:4]), types.SimpleNamespace(name="x")
+    seen = {}
+
+    def draw(index, path):
+        seen[index] = path
+        return path
+
+    folder = tmp_path / "asked" if asked else None
+    words = pictures.keep(folder, tmp_path / "spare", model, twin, Verdict(ok), draw)
+    assert list(seen) == drawn and all(
+        (tmp_path / ("asked" if asked else "spare")) in seen[one].parents for one in seen
+    )
+    assert words == ("" if ok else f" (picture: {seen[2]}, eager on the left)")
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file.* cannot be written .*; name another folder$"):
+        pictures.save_masks(tmp_path / "file" / "x.png", PHOTOGRAPHS[0], [numpy.zeros((4, 4), int)] * 2)

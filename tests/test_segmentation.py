@@ -1,0 +1,85 @@
+"""Tests of the judge of masks: shares and IoU by hand, what is refused, and a reference that would prove nothing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from hypothesis.extra.numpy import arrays
+
+from fixtures.segmentation import TABLE, MaskTolerance, judge_masks, masks_of, mean_iou
+
+TOLERANCE = MaskTolerance("fp32", changed=0.05, mean_iou=0.9, source="for a test")
+NAMES = ["bee.jpg", "hen.jpg"]
+
+
+def masks():
+    """Two masks of 10×10 pixels: halves of classes 0 and 1, upright and lying."""
+    upright = numpy.zeros((10, 10), int)
+    upright[:, 5:] = 1
+    return numpy.stack([upright, upright.T])
+
+
+def test_a_pixels_class_is_its_largest_logit():
+    maps = numpy.zeros((1, 3, 2, 2), numpy.float32)
+    maps[0, 2, 0, 1] = maps[0, 1, 1, 0] = 1
+    assert masks_of(maps).tolist() == [[[0, 2], [1, 0]]]
+
+
+def test_mean_iou_by_hand():
+    reference = numpy.array([[0, 0, 1, 1]])
+    assert mean_iou(reference, reference) == 1
+    assert mean_iou(numpy.array([[0, 1, 1, 1]]), reference) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert mean_iou(numpy.array([[0, 0, 1, 5]]), reference) == pytest.approx((1 + 1 / 2 + 0) / 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(*[arrays(int, (2, 3, 3), elements=some.integers(0, 3))] * 2)
+def test_mean_iou_is_a_share_and_symmetric(first, second):
+    assert 0 <= mean_iou(first, second) <= 1
+    assert mean_iou(first, second) == pytest.approx(mean_iou(second, first))
+    assert (mean_iou(first, second) == 1) == numpy.array_equal(first, second)
+
+
+def test_few_pixels_may_change():
+    actual = masks()
+    actual[1, 0, :3] = 1
+    found = judge_masks(actual, masks(), TOLERANCE, NAMES)
+    assert found and found.changed == (0, 0.03) and found.changed_pixels == 3 and found.worst == "hen.jpg"
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("actual", "reason"),
+    [
+        (numpy.roll(masks(), 1, axis=2), "20.00% of bee.jpg changed class"),
+        (1 - masks(), "mean IoU 0 is below 0.9"),
+        (numpy.zeros_like(masks()), "50.00% of bee.jpg"),
+        (masks()[::-1], "50.00% of bee.jpg"),
+    ],
+    ids=["off by a pixel", "classes swapped", "a class dead", "photographs swapped"],
+)
+def test_what_is_wrong_is_refused(actual, reason):
+    found = judge_masks(actual, masks(), TOLERANCE, NAMES)
+    assert not found
+    lines = found.report("lraspp x").splitlines()
+    assert reason in lines[0] and [line.split()[0] for line in lines[1:-1]] == ["got", "expected", "tolerance", "where"]
+
+
+def test_a_reference_that_never_changes_is_refused():
+    same = numpy.stack([masks()[0]] * 2)
+    assert "frozen engine" in judge_masks(same, same, TOLERANCE, NAMES).reasons[0]
+    assert judge_masks(same[:1], same[:1], TOLERANCE, NAMES[:1]), "one photograph alone cannot show it"
+    with pytest.raises(ValueError, match="for 1 names"):
+        judge_masks(same, same, TOLERANCE, NAMES[:1])
+
+
+def test_the_table_is_ordered_and_says_where_its_numbers_come_from():
+    rows = list(TABLE.values())
+    assert [row.precision for row in rows] == ["fp32", "tf32", "fp16", "int8"]
+    for tighter, wider in zip(rows, rows[1:]):
+        assert tighter.changed <= wider.changed and tighter.mean_iou >= wider.mean_iou
+    assert all(len(row.source) > 20 for row in rows)
