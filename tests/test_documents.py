@@ -1,0 +1,118 @@
+"""README and docs hold: links lead somewhere, options and commands exist, the example runs, CI calls what is said."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from fixtures import options, zoo
+
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "images/README.md")
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?:^|[`&\s$])((?:python -m )?pytest (?:benchmarks|tests)[^`\n#|&]*|python -m [\w.]+[^`\n#|&]*)")
+# Of pytest and of the plugins that requirements bring; ours are asked for.
+FOREIGN = re.compile(r"--(benchmark-|dist|co\b|collect-only|junitxml|system-site|no-build|durations|upgrade)")
+
+
+@pytest.fixture(scope="module")
+def pages(root):
+    """The text of each page by its path."""
+    paths = [root / name for name in PAGES] + sorted((root / "docs").glob("*.md"))
+    return {path: path.read_text(encoding="utf-8") for path in paths}
+
+
+def own_options():
+    """The suite's own options, as `--name`."""
+    parser = pytest.Parser(_ispytest=True)
+    options.pytest_addoption(parser)
+    return {name for group in parser._groups for option in group.options for name in option.names()}
+
+
+def blocks(text, language):
+    return [block for found, block in FENCED.findall(text) if found == language]
+
+
+def commands(text):
+    """Commands of the suite in a page: each as its words."""
+    joined = text.replace("\\\n", " ")
+    return [shlex.split(found.strip().rstrip(".,;:)")) for found in COMMAND.findall(joined)]
+
+
+def test_every_link_leads_to_a_file_or_a_heading(pages, root):
+    for path, text in pages.items():
+        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+            if not re.match(r"https?://", target):
+                assert (path.parent / target.partition("#")[0]).exists(), f"{path.name} links to {target}"
+
+
+def test_readme_lists_every_option_and_no_other(pages, root):
+    rows = re.findall(r"^\| `(--[\w-]+)", pages[root / "README.md"], re.MULTILINE)
+    ours = own_options()
+    assert [name for name in ours if name not in rows] == [], "options that README's table lacks"
+    assert [name for name in rows if name not in ours and not FOREIGN.match(name)] == [], "options that are none"
+
+
+def test_every_option_in_a_command_exists(pages):
+    ours, found = own_options(), 0
+    for path, text in pages.items():
+        for words in commands(text):
+            if "pytest" in words[:3]:
+                for word in words:
+                    name = word.partition("=")[0]
+                    if name.startswith("--") and not FOREIGN.match(name):
+                        assert name in ours, f"{path.name}: {' '.join(words)}"
+                        found += 1
+    assert found > 5, "the commands were not found any more"
+
+
+def test_every_module_in_a_command_exists(pages, root):
+    modules = {words[2] for text in pages.values() for words in commands(text) if words[:2] == ["python", "-m"]}
+    ours = {name for name in modules if name.split(".")[0] in ("fixtures", "benchmarks", "tests")}
+    assert "fixtures.compare" in ours
+    for name in ours:
+        place = root.joinpath(*name.split("."))
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), name
+
+
+def test_ci_runs_the_readmes_test_command(pages, root):
+    first, second = blocks(pages[root / "README.md"], "sh")[:2]
+    assert first.rstrip().endswith("pytest benchmarks --benchmark-json out.json")
+    command = second.strip().rpartition("&& ")[2]
+    assert f"\n{command}\n" in (root / ".ci" / "run").read_text(encoding="utf-8")
+    for workflow in (root / ".github" / "workflows").glob("*.yml"):
+        for line in re.findall(r"pytest tests.*", workflow.read_text(encoding="utf-8")):
+            assert line.strip().startswith(command), workflow.name
+
+
+def test_readmes_example_of_an_own_model_runs(pages, root, tmp_path, monkeypatch):
+    from PIL import Image
+
+    (example,) = (block for block in blocks(pages[root / "README.md"], "python") if "ModelSpec(" in block)
+    monkeypatch.setattr(zoo, "MODELS", dict(zoo.MODELS))
+    path = tmp_path / "my_models.py"
+    path.write_text(example, encoding="utf-8")
+    before = set(zoo.MODELS)
+    zoo.add_models(path)
+    (name,) = set(zoo.MODELS) - before
+    spec = zoo.MODELS[name]
+    assert len(example.strip().splitlines()) < 20
+    picture = zoo.preprocessing(spec)(Image.new("RGB", (64, 48)))
+    assert zoo.build_module(spec)(picture[None]).shape == (1, 10)
+
+
+def test_the_first_line_of_each_file_says_what_it_is_for(root):
+    empty = []
+    for folder in ("fixtures", "benchmarks", "tests"):
+        for path in (root / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            if text and not re.match(r'(#!.*\n)?(r?""".{20,}|# .{20,})', text):
+                empty.append(str(path.relative_to(root)))
+    assert empty == []
+
+
+def test_no_module_is_too_long_to_read(root):
+    """A little over 250 lines where a split would tear one noun apart; never more."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (root / "fixtures").rglob("*.py")}
+    assert {path.name: lines for path, lines in lengths.items() if lines > 265} == {}
