@@ -140,6 +140,14 @@ def test_charts_take_their_colours_from_the_page():
     assert "mobilenet_v2 tensorrt_fp16</text>" in svg
 
 
+def test_axes_are_labelled_with_numbers_and_no_formulas():
+    for runs in (2, 4):
+        text = html.render(report(*(data.document(seed=seed, torch="2.15.0+cu132") for seed in range(runs))))
+        assert "mathdefault" not in text
+        assert ">0.001</text>" in text
+    assert ">2.15.0</text>" in text
+
+
 def test_a_history_has_a_field_per_model_keyed_by_versions():
     documents = [data.document(seed=s, jetpack=f"6.{s}", tensorrt=f"10.{s}") for s in range(4)]
     text = html.render(report(*documents))
