@@ -28,7 +28,7 @@ from tests import tiny_dense
 from tests.doubles import on_host
 from tests.doubles.tensorrt_double import VERSIONS
 
-DETECTOR, SEGMENTER = tiny_dense.MODELS
+DETECTOR, _, SEGMENTER = tiny_dense.MODELS
 PHOTOGRAPHS = images.judged_photographs(images.BUNDLED)[::6]
 NAMES = [photograph.name for photograph in PHOTOGRAPHS]
 

@@ -174,8 +174,10 @@ def test_an_overlap_at_nms_threshold_may_decide_either_way():
 
 
 def test_a_reference_that_finds_nothing_is_refused():
-    found = judge([boxes(), REFERENCE], [boxes(), REFERENCE], TOLERANCE, LIMITS, ["bee.jpg", "hen.jpg"])
-    assert not found and "boxes on only 1 of 2 photographs" in found.reasons[0]
+    nearly_nothing = [boxes(), REFERENCE, boxes()]
+    found = judge(nearly_nothing, nearly_nothing, TOLERANCE, LIMITS, ["bee.jpg", "hen.jpg", "cup.jpg"])
+    assert not found and "boxes on only 1 of 3 photographs" in found.reasons[0]
+    assert judge(nearly_nothing[:2], nearly_nothing[:2], TOLERANCE, LIMITS, ["bee.jpg", "hen.jpg"])
     with pytest.raises(ValueError, match="2 and 1 photographs' boxes for 1 names"):
         judge([REFERENCE] * 2, [REFERENCE], TOLERANCE, LIMITS, ["bee.jpg"])
 

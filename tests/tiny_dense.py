@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch
 from torch import nn
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
@@ -35,6 +36,13 @@ class Maps(nn.Module):
         return OrderedDict(zip(self.names, (fine, self.coarse(fine))))
 
 
+class ShiftedAtExport(Maps):
+    """Sees the picture 4 pixels further to the right in the twin than in eager."""
+
+    def forward(self, batch):
+        return super().forward(batch.roll(4, dims=3) if torch.onnx.is_in_onnx_export() else batch)
+
+
 def plain(picture):
     """0 to 1, of the picture's own size."""
     return functional.to_tensor(picture)
@@ -45,9 +53,9 @@ def small(picture):
     return functional.to_tensor(functional.resize(picture, SIZE))
 
 
-def untrained_detector():
+def untrained_detector(maps=Maps):
     anchors = DefaultBoxGenerator([[2], [2]], scales=[0.15, 0.3, 0.6])
-    return SSD(Maps(), anchors, SIZE, len(CLASSES), detections_per_img=100).eval()
+    return SSD(maps(), anchors, SIZE, len(CLASSES), detections_per_img=100).eval()
 
 
 def untrained_segmenter():
@@ -58,10 +66,14 @@ def photographs(preprocess):
     return images.load(images.list_photographs(images.BUNDLED)[::4], preprocess).batch
 
 
-def detector():
-    module = untrained_detector()
+def detector(maps=Maps):
+    module = untrained_detector(maps)
     calibrate_detector(module, photographs(DetectorInput(plain, module.transform)), 0)
     return module
+
+
+def shifted_detector():
+    return detector(ShiftedAtExport)
 
 
 def segmenter():
@@ -72,5 +84,6 @@ def segmenter():
 
 MODELS = [
     ModelSpec("tiny_detector", task="detection", builder=detector, preprocess=plain, class_names=CLASSES),
+    ModelSpec("shifted", task="detection", builder=shifted_detector, preprocess=plain, class_names=CLASSES),
     ModelSpec("tiny_segmenter", task="segmentation", builder=segmenter, preprocess=small, class_names=CLASSES),
 ]

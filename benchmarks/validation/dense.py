@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import torch
 
 RUNS = 20
+# Of the judged photographs every so many-th is judged in each of the 20 runs.
+RUNS_STEP = 5
 # More than anyone would look at; a detector that finds so many finds nothing.
 MOST_BOXES = 60
 BATCH_SIZES = (1, 2, 5, 7, 10)
@@ -39,11 +41,11 @@ BATCH_SIZES = (1, 2, 5, 7, 10)
 class Case:
     """A model's core with calibrated weights, the judged photographs, and how its answers are judged."""
 
-    def __init__(self, spec: ModelSpec, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, folder: Path, step: int = 1) -> None:
         self.spec = spec
         file = weights_file(spec, WeightsSource("calibrated", None, ""), folder)
         self.core = core(spec.task, load_model(spec, file.path))
-        loaded = images.load(images.judged_photographs(images.BUNDLED), preprocessing(spec))
+        loaded = images.load(images.judged_photographs(images.BUNDLED)[::step], preprocessing(spec))
         self.batch, self.photographs = loaded.batch, loaded.photographs
         self.names = [photograph.name for photograph in loaded.photographs]
         self.detector = Detector(spec) if spec.task == "detection" else None
@@ -130,8 +132,20 @@ def emulated_fp16(case: Case) -> Dict[str, Any]:
         return case.answers(case.core, 10, as_float16)
 
 
+def onnxruntime_int8(case: Case) -> Dict[str, Any]:
+    """Explicitly quantised, calibrated on the photographs that are kept for it."""
+    calibration = images.load(images.calibration_photographs(), preprocessing(case.spec)).batch
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        twin = onnxruntime.build(case.core, case.batch[:1], "int8", path, calibration)
+        answers = case.answers(twin, 1)
+        twin.close()
+    return answers
+
+
 TWINS = (
     ("onnxruntime_fp32", "fp32", onnxruntime_fp32),
+    ("onnxruntime_int8", "int8", onnxruntime_int8),
     ("emulated tf32", "tf32", emulated_tf32),
     ("emulated fp16", "fp16", emulated_fp16),
 )
@@ -140,9 +154,10 @@ TWINS = (
 def main(what: str, names: Sequence[str]) -> None:
     """Prints one of the two tables, for these models or all detectors and segmenters."""
     dense = [name for name, spec in MODELS.items() if spec.task in ("detection", "segmentation")]
+    show, step = {"tolerances": (tolerances, 1), "runs": (runs, RUNS_STEP)}[what]
     with tempfile.TemporaryDirectory() as folder:
         for name in names or dense:
-            {"tolerances": tolerances, "runs": runs}[what](Case(MODELS[name], Path(folder)))
+            show(Case(MODELS[name], Path(folder), step))
 
 
 if __name__ == "__main__":
