@@ -342,6 +342,20 @@ def test_a_truncated_file(part, zipped, state, tmp_path):
         load_model(SPEC, path)
 
 
+def test_a_damaged_file_is_refused_in_plain_words(tmp_path):
+    """Found by fuzzing: of these two bytes torch speaks in bold."""
+    (tmp_path / "resnet18.pth").write_bytes(b"c*")
+    with pytest.raises(UserError) as error:
+        load_model(SPEC, tmp_path / "resnet18.pth")
+    assert str(error.value).isprintable()
+
+
+def test_an_entry_s_name_cannot_steer_the_terminal(state, tmp_path):
+    torch.save({**state, "\x1b[2Jodd": torch.ones(1)}, tmp_path / "resnet18.pth")
+    with pytest.raises(UserError, match=r"\\x1b\[2Jodd unknown"):
+        load_model(SPEC, tmp_path / "resnet18.pth")
+
+
 @pytest.mark.parametrize("name", ["absent.pth", "."])
 def test_no_file_at_all(name, tmp_path):
     with pytest.raises(UserError, match=r"cannot be read \(.*(No such file|Is a directory).*\); expected"):
