@@ -321,7 +321,7 @@ def test_a_file_of_something_else(content, problem, state, tmp_path):
     message = str(caught.value)
     assert message.startswith(f"{path} ") and "\n" not in message
     assert message.endswith(
-        "; expected torchvision's state dict of resnet18: put it there, or remove the file and choose with --weights "
+        "; expected the state dict of resnet18: put it there, or remove the file and choose with --weights "
         "where to take it from"
     )
 
