@@ -224,6 +224,16 @@ def test_cuda_build_without_torch(monkeypatch):
     assert machine.torch_cuda_build() is None
 
 
+def test_onnxruntimes_version_is_that_of_the_file_that_would_be_imported(monkeypatch, tmp_path):
+    """Not that of a distribution: onnxruntime-gpu may lie in front of an older onnxruntime."""
+    origin = tmp_path / "__init__.py"
+    origin.write_text('"""A package."""\n__version__ = "1.31.1"\n    __version__ = "9"\n')
+    spec = SimpleNamespace(origin=str(origin))
+    monkeypatch.setattr(machine, "find_spec", lambda name: spec if name == "onnxruntime" else None)
+    assert machine._stated_version("onnxruntime") == "1.31.1"
+    assert machine._stated_version("absent") is None
+
+
 def test_collection_time_helpers_import_no_torch(root):
     code = (
         "import sys; from fixtures import machine;"
