@@ -100,3 +100,30 @@ def test_a_classifier_answers_with_names_and_probabilities():
 
 def test_a_model_without_meaning_answers_with_shapes():
     assert Loop(way_of(*model_of("tensor")), PHOTOGRAPHS)() == {"output": [1, 3]}
+
+
+def test_one_thread_preprocesses_and_all_run():
+    import torch
+
+    seen = []
+    spec = ModelSpec("mine", task="tensor", builder=object, preprocess=lambda picture: note(seen, "one"))
+    twin = types.SimpleNamespace(run=lambda batch: note(seen, "all"))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        Loop(way_of(types.SimpleNamespace(spec=spec, run_device="cpu"), twin), PHOTOGRAPHS)()
+        assert seen == [("one", 1), ("all", 2)]
+        broken = ModelSpec("mine", task="tensor", builder=object, preprocess=lambda picture: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            way_of(types.SimpleNamespace(spec=broken, run_device="cpu"), twin).preprocess(None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def note(seen, where):
+    """Notes how many threads torch has there; a tensor."""
+    import torch
+
+    seen.append((where, torch.get_num_threads()))
+    return torch.ones(1)
