@@ -9,7 +9,7 @@ from fixtures.agreement import assert_verdict
 
 
 @pytest.mark.task("classification")
-def test_accuracy(model, twin, session, record):
+def test_accuracy(model, twin, session):
     """Top-1 and top-5 on the photographs that have labels."""
     if (model.labels < 0).all():
         pytest.skip("the photographs have no labels")
