@@ -67,6 +67,29 @@ def test_without_such_a_rail_all_add_up(tmp_path):
     assert power_w(ina_sensors(tmp_path)) == pytest.approx(10 + 2 + 2 + 1)
 
 
+def test_thors_total_is_its_ina238(tmp_path):
+    """That driver has the shunt's voltage as in0, the bus's as in1, and no labels."""
+    sensors(tmp_path, "ina3221", ("VDD_GPU", 12000, 2000), ("VDD_CPU_SOC_MSS", 12000, 1000))
+    folder = tmp_path / "sys/class/hwmon/hwmon9"
+    folder.mkdir()
+    for name, text in {"name": "ina238", "in0_input": "3", "in1_input": "20000", "curr1_input": "4000"}.items():
+        (folder / name).write_text(text + "\n")
+    assert [rail for rail, _, _ in ina_sensors(tmp_path)] == ["VIN"]
+    assert power_w(ina_sensors(tmp_path)) == pytest.approx(80.0)
+
+
+def test_a_sensor_that_cannot_be_read_is_no_zero(tmp_path, monkeypatch):
+    monkeypatch.setattr(energy, "MEASURE_S", 0.03)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3\n")
+    sensors(tmp_path, "ina3221", ("VDD_GPU_SOC", 20000, 500), ("VDD_CPU_CV", 20000, 100))
+    (tmp_path / "sys/class/hwmon/hwmon0/in2_input").unlink()
+    assert power_w(ina_sensors(tmp_path)) is None
+    found = energy.figures(lambda: None, 1, "cuda:0", tmp_path)
+    assert found["energy_per_image_j"] is None and found["energy_source"] is None
+    assert found["energy_reason"] == "the INA sensors of VDD_GPU_SOC, VDD_CPU_CV could not be read"
+
+
 def test_joules_per_call_by_sensors(tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "MEASURE_S", 0.05)
     sensors(tmp_path, "ina3221", ("VDD_IN", 5000, 2000))
