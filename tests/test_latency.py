@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import types
 
 import pytest
 
 from fixtures import latency
 from fixtures.latency import PairedBlocks, Plan, extra_info, plan, speed_up, summarise, timed, unstable_reason, warm_up
+from fixtures.run_json import rounds_options
 
 
 class Clock:
@@ -78,6 +80,26 @@ def test_a_slow_case_stays_within_its_limit():
 def test_user_rounds_and_time_are_kept():
     assert plan(0.1, None, min_rounds=50).rounds == 50
     assert plan(0.01, None, max_time_s=5.0).rounds == 500
+
+
+@pytest.mark.parametrize(
+    "min_rounds, max_time_s, expected",
+    [
+        (5, 1.0, (30, 1.0, 15.0)),  # pytest-benchmark's defaults
+        (5, 0.1, (30, 0.1, 15.0)),  # less time is no reason to take longer
+        (1000, 1.0, (1000, 1.0, math.inf)),
+        (5, 60.0, (30, 60.0, math.inf)),
+    ],
+)
+def test_the_limit_of_a_case_gives_way_to_the_users_own_word(min_rounds, max_time_s, expected):
+    options = {"benchmark_min_rounds": min_rounds, "benchmark_max_time": max_time_s}
+    assert rounds_options(types.SimpleNamespace(getoption=options.get)) == expected
+
+
+def test_without_a_limit_all_that_was_asked_for_is_run():
+    assert plan(0.1, 0.1, min_rounds=1000, case_limit_s=math.inf) == Plan(10, 100, 100)
+    assert plan(0.1, 0.2, max_time_s=60.0, case_limit_s=math.inf) == Plan(10, 60, 30)
+    assert plan(0.1, 0.1, min_rounds=1000).rounds < 1000, "the default's limit"
 
 
 def test_blocks_alternate_and_the_first_call_after_a_switch_is_thrown_away():
