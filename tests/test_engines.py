@@ -306,12 +306,37 @@ def test_unwritable_folder_is_one_line(use, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_everybody_can_write_is_refused(tmp_path):
-    tmp_path.chmod(0o777)
-    with pytest.raises(UserError, match="can be written by every user .*: chmod o-w"):
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
+def test_a_folder_that_others_can_write_is_refused(tmp_path, mode):
+    tmp_path.chmod(mode)
+    with pytest.raises(UserError, match="can be written by other users, .*: chmod go-w"):
         check_writable(tmp_path)
-    tmp_path.chmod(0o775)
+
+
+def test_a_folder_that_others_can_read_keeps_its_mode_and_the_entries_are_private(tmp_path):
+    tmp_path.chmod(0o755)
     check_writable(tmp_path)
+    made = store(tmp_path, NAME, FACTS, writing(), ".plan")
+    modes = [stat.S_IMODE(folder.stat().st_mode) for folder in (tmp_path, made.path.parent)]
+    assert modes == [0o755, 0o700]
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines.os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(UserError, match="belongs to another user, .*: name a folder of your own with --engine-dir"):
+        check_writable(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["tempfile.mkdtemp", "os.rename"])
+def test_a_disk_that_fills_up_around_the_write_is_one_line(tmp_path, monkeypatch, place):
+    def refuse(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    module, name = place.split(".")
+    monkeypatch.setattr(getattr(engines, module), name, refuse)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): name another folder"):
+        store(tmp_path, NAME, FACTS, writing(), ".plan")
+    assert not entries(tmp_path)
 
 
 def test_read_only_folder_is_one_line(tmp_path, monkeypatch):
