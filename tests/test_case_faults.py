@@ -76,7 +76,8 @@ def interrupted(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("interrupted")
     environment = {**os.environ, "MARKER": str(folder / "building")}
     process = subprocess.Popen(
-        command(root, folder, "tiny,slow", "-k", "test_agreement or test_latency"), cwd=root, env=environment,
+        command(root, folder, "tiny,slow", "-k", "agreement or latency or startup", "--batch-sizes", "1,4"),
+        cwd=root, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # A run in the background would ignore it.
     )  # fmt: skip
@@ -111,12 +112,23 @@ def test_what_was_measured_is_on_the_disk_before_the_end(interrupted):
     assert interrupted[2]["suite"]["agreement"][0]["ok"] is True
 
 
+def test_a_build_is_not_forgotten_when_another_batch_size_came_between(interrupted):
+    """The cache was empty: latency at 4 comes after the build for 1, and start-up opens 1 once more."""
+    (row,) = [row for row in interrupted[3]["suite"]["startup"] if row["twin"] == "onnxruntime_fp32"]
+    assert row["build_s"] > 0 and row["export_s"] > 0 and row["model_load_s"] > 0
+    assert row["host_build_peak_bytes"] > 0 and row["load_s"] > 0
+    infos = [bench["extra_info"] for bench in interrupted[3]["benchmarks"]]
+    builds = {info["batch_size"]: info["build_s"] for info in infos if info["twin"] == "onnxruntime_fp32"}
+    assert set(builds) == {1, 4} and builds[1] == row["build_s"] != builds[4] > 0
+
+
 @pytest.mark.parametrize(
     "error, beginning",
     [
         (UserError("weights.pth is truncated"), "weights.pth is truncated"),
         (WorkerFailed("the build crashed"), "the build crashed"),
         (MemoryError(), "memory ran out (MemoryError: )"),
+        (MemoryError("\x1b[2J"), "memory ran out (MemoryError: \\x1b[2J)"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory ran out (RuntimeError"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory.\nTried 2 GiB"), "memory ran out (OutOf"),
         (type("AcceleratorError", (RuntimeError,), {})("an illegal access"), "the GPU failed (AcceleratorError"),

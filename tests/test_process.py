@@ -30,6 +30,10 @@ def raise_value_error():
     raise ValueError("a bad value")
 
 
+def raise_escape():
+    raise ValueError("a\x1b[2J\nb")
+
+
 def raise_user_error():
     raise UserError("weights.pth is truncated; fetch it again")
 
@@ -74,6 +78,7 @@ def test_where_memory_runs_out_the_kernel_takes_the_worker_and_not_the_run():
     "task, arguments, expected",
     [
         (raise_value_error, (), r"the task failed: ValueError: a bad value \(at test_process.py:\d+\)"),
+        (raise_escape, (), r"the task failed: ValueError: a\\x1b\[2J b \(at test_process.py:\d+\)"),
         (raise_user_error, (), r"the task failed: weights.pth is truncated; fetch it again"),
         (die, (signal.SIGSEGV,), r"the task crashed with SIGSEGV"),
         (die, (signal.SIGKILL,), r"the task was killed \(SIGKILL\), most likely because memory ran out"),
