@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import weakref
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_other_errors_are_not(error):
 def case():
     """A model and a twin that remembers that it was closed."""
     closed = []
-    model = types.SimpleNamespace(name="m", run_device="cpu", session=types.SimpleNamespace(record=Record()))
+    session = types.SimpleNamespace(record=Record(), settings=types.SimpleNamespace(batch_sizes=(8, 512)))
+    model = types.SimpleNamespace(name="m", run_device="cpu", session=session)
     return model, types.SimpleNamespace(name="t", close=lambda: closed.append(1), closed=closed)
 
 
@@ -64,6 +66,31 @@ def test_a_batch_too_large_is_recorded_freed_and_skipped(case):
     (cells,) = table_rows(model.session.record)
     assert (cells["batch"], cells["latency ms"]) == ("512", "out of memory")
     assert cells["stable"] == "RuntimeError: CUDA out of memory. Tried to allocate 20.00 GiB"
+
+
+def test_where_not_even_the_smallest_batch_fits_the_case_fails(case):
+    with pytest.raises(pytest.fail.Exception, match="^out of memory at a batch size of 8: Memory"), recorded(*case, 8):
+        raise MemoryError
+    (row,) = case[0].session.record.suite()["throughput"]
+    assert (row["batch_size"], row["latency_p50_s"]) == (8, None) and row["out_of_memory"].startswith("MemoryError")
+
+
+def test_what_filled_the_memory_is_gone_before_the_twin_is_freed(case, monkeypatch):
+    held, alive = [], []
+
+    def fill():
+        answers = type("Answers", (), {})()
+        held.append(weakref.ref(answers))
+        raise MemoryError
+
+    monkeypatch.setattr(exhausted, "free", lambda run_device: alive.append(held[0]() is not None))
+    with pytest.raises(pytest.skip.Exception), recorded(*case, 512):
+        fill()
+    assert alive == [False]
+
+
+def test_a_reason_cannot_steer_the_terminal():
+    assert "\x1b" not in out_of_memory(MemoryError("a\x1b[2Jb"))
 
 
 def test_another_error_is_left_as_it_is(case):
