@@ -48,7 +48,7 @@ class Batch:
 
 def test_on_the_cpu_there_is_no_device_time():
     none = device_time.figures(pytest.fail, torch.zeros(1), 0.01)
-    assert none == {"device_p50_s": None, "h2d_p50_s": None}
+    assert none == {"device_p50_s": None, "h2d_p50_s": None, "device_reason": "it does not run on a GPU"}
 
 
 def test_the_work_stands_alone_between_the_events(diary):
@@ -62,6 +62,31 @@ def test_slow_calls_are_measured_less_often(diary, call_s, calls):
     found = device_time.figures(lambda batch: diary.append("call"), Batch(), call_s)
     assert diary.count("call") == calls
     assert found["device_p50_s"] == pytest.approx(0.002) and found["h2d_p50_s"] >= 0
+
+
+def test_a_twin_that_waits_inside_has_its_reason_and_no_figure(diary):
+    class Waiting:
+        no_device_time = "it waits"
+
+        def __call__(self, batch):
+            pytest.fail("nothing to be timed")
+
+    found = device_time.figures(Waiting(), Batch(), 0.001)
+    assert found["device_p50_s"] is None and found["device_reason"] == "it waits" and found["h2d_p50_s"] >= 0
+
+
+def test_a_device_time_above_the_calls_is_no_figure():
+    found = {"device_p50_s": 0.00153, "h2d_p50_s": 0.0001, "device_reason": None}
+    assert device_time.checked(found, 0.0015) == found
+    refused = device_time.checked(found, 0.00142)
+    assert refused["device_p50_s"] is None and refused["h2d_p50_s"] == 0.0001
+    assert refused["device_reason"] == "events gave 1.530 ms, more than the 1.420 ms of the whole call"
+
+
+def test_onnxruntime_on_a_gpu_is_such_a_twin():
+    from fixtures.backends.onnxruntime import OnnxRuntimeCudaTwin
+
+    assert "stream of its own" in OnnxRuntimeCudaTwin.no_device_time
 
 
 def test_the_copy_starts_on_the_host_and_ends_when_the_device_has_it(diary):
