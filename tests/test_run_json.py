@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import types
 from pathlib import Path
 
 import pytest
+
+from fixtures import golden, run_json
 
 PLUGIN = ("-p", "fixtures.run_json", "-p", "no:cacheprovider", "--benchmark-warmup=off", "--benchmark-min-rounds=2")
 
@@ -129,6 +132,29 @@ def test_a_disk_that_fills_at_the_end_fails_the_run_in_one_line(pytester):
     result.stdout.fnmatch_lines(["The run could not be written to *out.json: No space left on device; it is in *"])
     (line,) = [line for line in result.outlines if "it is in" in line]
     assert len(json.loads(Path(line.rpartition(" ")[2]).read_text())["benchmarks"]) == 1
+
+
+def test_outputs_that_fill_the_memory_fail_the_run_and_the_figures_are_written(monkeypatch, tmp_path):
+    def fill(*arguments):
+        written_before.append(path.exists())
+        raise MemoryError
+
+    path, written_before = tmp_path / "out.json", []
+    config = types.SimpleNamespace(stash=pytest.Stash())
+    config.stash[run_json.PATH] = path
+    record = types.SimpleNamespace(outputs={})
+    current = types.SimpleNamespace(
+        settings=types.SimpleNamespace(save_outputs=tmp_path / "o.npz"), record=record, answered=()
+    )
+    monkeypatch.setattr(golden, "current_session", lambda config: current)
+    monkeypatch.setattr(golden, "save", fill)
+    monkeypatch.setattr(run_json, "document", lambda config: {"suite": {}})
+    plugins = pytest.PytestPluginManager()
+    plugins.register(golden), plugins.register(run_json)
+    session = types.SimpleNamespace(config=config, exitstatus=0)
+    plugins.hook.pytest_sessionfinish(session=session, exitstatus=0)
+    assert written_before == [True] and session.exitstatus == pytest.ExitCode.TESTS_FAILED
+    assert config.stash[golden.SAVED] == "The outputs could not be written: memory ran out"
 
 
 def test_a_failed_replacement_leaves_the_old_file(tmp_path, monkeypatch):

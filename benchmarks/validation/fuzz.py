@@ -41,7 +41,7 @@ def fuzz_labels(data: bytes) -> None:
     (FOLDER / "labels.csv").write_bytes(data)
     found = images.list_photographs(FOLDER)
     images.resolve_labels(found, ("tench", "crane", "Crane", "golden retriever"))
-    assert all((FOLDER / photograph.name).resolve().is_relative_to(FOLDER.resolve()) for photograph in found)
+    assert all(FOLDER.resolve() in (FOLDER / photograph.name).resolve().parents for photograph in found)
 
 
 def fuzz_run(data: bytes) -> None:
