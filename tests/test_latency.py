@@ -97,7 +97,7 @@ def test_the_limit_of_a_case_gives_way_to_the_users_own_word(min_rounds, max_tim
 
 
 def test_without_a_limit_all_that_was_asked_for_is_run():
-    assert plan(0.1, 0.1, min_rounds=1000, case_limit_s=math.inf) == Plan(10, 100, 100)
+    assert plan(0.1, 0.1, min_rounds=1000, case_limit_s=math.inf) == Plan(10, 100, 67)
     assert plan(0.1, 0.2, max_time_s=60.0, case_limit_s=math.inf) == Plan(10, 60, 30)
     assert plan(0.1, 0.1, min_rounds=1000).rounds < 1000, "the default's limit"
 
