@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
+import time
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
@@ -72,6 +74,28 @@ def labels_csv(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 # The bundled photographs
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "LARGE_PIXELS", 63)
+    for number, side in enumerate((8, 8, 8, 7)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{number}.png")
+    inside, seen = [], []
+
+    def slowly(image):
+        inside.append(image.size)
+        time.sleep(0.05)
+        seen.append(inside.count((8, 8)))
+        inside.remove(image.size)
+        return image.convert("RGB")
+
+    monkeypatch.setattr(images, "_to_rgb", slowly)
+    threads = [threading.Thread(target=images.open_rgb, args=(path,)) for path in tmp_path.iterdir()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 4 and max(seen) == 1
 
 
 def test_bundled_photographs_are_64_of_which_14_calibrate_and_50_are_judged():
