@@ -181,10 +181,22 @@ def test_eager_itself_is_shown_and_never_gated(compared):
 
 
 def test_a_judgement_that_proves_little_is_not_gated(compared):
+    base = data.document()
+    data.row(base, "agreement", *TWIN).update(counts=False)
     document = changed("agreement", max_relative_error=0.9, top1_same=20, counts=False)
-    assert compared(data.document(), document) == 0
+    assert compared(base, document) == 0
     assert compared.verdict("top1_changed") == "WORSE"
     assert "proves little" in compared.out
+
+
+def test_a_new_run_cannot_switch_its_own_gate_off(compared):
+    assert compared(data.document(), changed("agreement", top1_same=20, counts=False)) == 1
+    assert "resnet18 tensorrt_fp16: top-1 unlike eager is worse" in compared.report["reasons"]
+    assert compared(data.document(), changed("agreement", counts=False)) == 1
+    assert compared.report["reasons"] == ["resnet18 tensorrt_fp16: figure missing"]
+    assert "a judgement that counts" in compared.out
+    without = data.without(data.document(), *TWIN)
+    assert compared(without, changed("agreement", counts=False)) == 0  # It appeared, and was never judged.
 
 
 def test_a_vanished_case_counts_and_a_new_one_is_listed(compared):
@@ -220,6 +232,35 @@ def test_a_figure_that_is_missing_counts(compared):
     assert compared(data.document(), document) == 1
     assert "figure missing" in compared.out
     assert "device peak, running" in compared.out
+
+
+def test_a_test_that_appeared_hides_no_missing_figure(compared):
+    document = data.document(seed=1)
+    document["suite"]["agreement"] = []
+    case = {**data.row(document, "cases", *TWIN), "nodeid": "benchmarks/test_new.py::test_new[resnet18-tensorrt_fp16]"}
+    for outcome in ("passed", "skipped"):
+        document["suite"]["cases"].append({**case, "outcome": outcome})
+        assert compared(data.document(), document) == 1
+        assert "resnet18 tensorrt_fp16: figure missing" in compared.report["reasons"]
+        document["suite"]["cases"].pop()
+
+
+def test_a_speed_up_that_is_missing_counts(compared):
+    document = data.document(seed=1)
+    data.benchmark(document, *TWIN)["extra_info"].update(speedup_vs_eager=None)
+    assert compared(data.document(), document, options=("--fail-on", "speedup,missing")) == 1
+    assert compared.report["changes"][0]["tests"] == ["speed-up"]
+
+
+def test_what_failed_in_the_base_is_missed_where_it_no_longer_runs(compared):
+    base = data.document()
+    data.row(base, "cases", *TWIN).update(outcome="failed", reason="got 3")
+    skipped = data.document(seed=1)
+    data.row(skipped, "cases", *TWIN).update(outcome="skipped", reason="no TensorRT")
+    gone = data.document(seed=1)
+    gone["suite"]["cases"].remove(data.row(gone, "cases", *TWIN))
+    assert compared(base, skipped) == compared(base, gone) == 1
+    assert compared(skipped, gone) == 0  # What never ran cannot be missed.
 
 
 DIFFERENT = {
