@@ -209,7 +209,8 @@ def test_a_name_without_a_limit_takes_its_default_and_none_is_no_gate():
 @pytest.mark.parametrize(
     "text",
     ["latncy:5%", "latency:fast", "latency:5", "latency:-5%", "latency:5pt", "error:0.5x", "top1:1%", "accuracy:1", "",
-     "missing:1", "latency:", "latency:5%%", "latency:1e9%", "latency:nan%", "memory:10%,,error"],
+     "missing:1", "latency:", "latency:5%%", "latency:1e9%", "latency:nan%", "memory:10%,,error",
+     "latency:5%,latency:9%"],
 )  # fmt: skip
 def test_a_wrong_gate_is_one_line_with_the_remedy(text):
     with pytest.raises(UserError, match="^--fail-on: .*(write|known are)") as raised:
