@@ -173,6 +173,49 @@ def test_an_overlap_at_nms_threshold_may_decide_either_way():
     assert verdict(without(None, (0, 0, 100, 40, 0.5, 1))).unmatched == 1
 
 
+# NMS's excuses are asked about a box of 0.9, far from the threshold at every row's tolerance.
+LOW = dataclasses.replace(LIMITS, score_threshold=0.01)
+every_row = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
+
+
+def one_sided(extra, beside, row):
+    """The twin's boxes `beside` and `extra`, against eager's `beside` alone: excused and unmatched, how many."""
+    found = matched("bee.jpg", boxes(*beside, extra), boxes(*beside), row, LOW)
+    return len(found.excused), len(found.unmatched)
+
+
+@every_row
+def test_a_lone_box_has_no_excuse_at_any_precision(row):
+    lone = (500, 500, 600, 600, 0.9, 1)
+    assert one_sided(lone, [], row) == (0, 1)
+    assert one_sided(lone, [(0, 0, 100, 100, 0.95, 1)], row) == (0, 1)
+
+
+@every_row
+def test_only_a_stronger_neighbour_of_both_sides_excuses_an_overlap(row):
+    # IoU 0.4493 with the neighbour: NMS's threshold is 0.45.
+    box = (0, 38, 100, 138, 0.9, 1)
+    assert one_sided(box, [(0, 0, 100, 100, 0.95, 1)], row) == (1, 0)
+    assert one_sided(box, [(0, 0, 100, 100, 0.5, 1)], row) == (0, 1), "the neighbour is weaker"
+    assert one_sided(box, [(0, 0, 100, 100, 0.95, 2)], row) == (0, 1), "the neighbour is of another class"
+    alone = matched("bee.jpg", boxes((0, 0, 100, 100, 0.95, 1), box), boxes(), row, LOW)
+    assert len(alone.unmatched) == 2, "eager has no such neighbour"
+
+
+@every_row
+def test_nms_does_not_choose_between_scores_far_apart_at_any_precision(row):
+    # IoU 0.48, of 0.9 and of 0.3.
+    found = matched("bee.jpg", boxes((0, 0, 100, 100, 0.9, 1)), boxes((0, 35, 100, 135, 0.3, 1)), row, LOW)
+    assert any("0.9000" in words for words in found.unmatched)
+
+
+@every_row
+@pytest.mark.parametrize("extra", [(0, 38, numpy.nan, 138, 0.9, 1), (0, 38, 100, 138, numpy.nan, 1),
+                                   (0, 38, 100, 138, numpy.inf, 1), (0, 38, numpy.inf, 138, 0.01, 1)])  # fmt: skip
+def test_a_box_that_is_not_finite_has_no_excuse(extra, row):
+    assert one_sided(extra, [(0, 0, 100, 100, 0.95, 1)], row) == (0, 1)
+
+
 def test_a_reference_that_finds_nothing_is_refused():
     nearly_nothing = [boxes(), REFERENCE, boxes()]
     found = judge(nearly_nothing, nearly_nothing, TOLERANCE, LIMITS, ["bee.jpg", "hen.jpg", "cup.jpg"])
