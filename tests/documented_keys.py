@@ -34,7 +34,7 @@ ROWS = {
     "cases": "nodeid model twin outcome reason".split(),
     "throughput": "model twin batch_size latency_p50_s throughput_fps stable out_of_memory".split(),
     "end_to_end": """model twin total_p50_s decode_p50_s preprocess_p50_s run_p50_s answer_p50_s preprocessing_share
-        frame_p50_s frame_p95_s frame_p99_s realtime realtime_fps answers""".split(),
+        frame_p50_s frame_p95_s frame_p99_s realtime realtime_fps stable unstable_reason answers""".split(),
 }
 
 
