@@ -30,7 +30,7 @@ ROWS = {
         host_run_peak_bytes host_memory_source export_s engine_load_s context_s cuda_context_s host_load_peak_bytes
         host_first_call_peak_bytes host_steady_peak_bytes device_load_peak_bytes device_first_call_peak_bytes
         device_steady_peak_bytes""".split(),
-    "mutants": "model twin refused total survivors not_claimed".split(),
+    "mutants": "model twin refused total survivors misjudged left_out not_claimed".split(),
     "cases": "nodeid model twin outcome reason".split(),
     "throughput": "model twin batch_size latency_p50_s throughput_fps stable out_of_memory".split(),
     "end_to_end": """model twin total_p50_s decode_p50_s preprocess_p50_s run_p50_s answer_p50_s preprocessing_share

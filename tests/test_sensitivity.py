@@ -131,8 +131,34 @@ def test_a_change_that_eager_does_not_notice_is_no_mutant():
     model, twin = running(task="tensor")
     model.module.forward = twin.run = lambda batch: batch.sum(dim=(2, 3))
     model.reference = twin.outputs = to_numpy(twin.run(model.first(PHOTOGRAPHS)))
-    names = [trial.mutant.name for trial in try_mutants(model, twin).trials]
-    assert "BGR for RGB" in names and "crop off by 16 pixels" not in names
+    found = try_mutants(model, twin)
+    assert "BGR for RGB" in [trial.mutant.name for trial in found.trials]
+    assert found.left_out == ("crop off by 16 pixels",)
+    assert told(found.as_dict()).endswith("; left out: crop off by 16 pixels")
+
+
+def test_what_a_preprocessing_has_not_is_left_out_and_said():
+    found = try_mutants(*running(preprocess=lambda picture: picture))
+    assert found and found.left_out == ("input not normalised",)
+
+
+def test_a_check_that_refuses_the_right_twin_is_named_in_the_summary(monkeypatch):
+    monkeypatch.setattr(sensitivity, "top1", lambda *arguments: False)
+    assert told(try_mutants(*running()).as_dict()) == "mutants: 13 of 13 refused; the right twin too by: top1"
+
+
+@pytest.mark.parametrize("grey, calls", [(0, 1), (1, 8)])
+def test_a_mutant_of_the_input_is_asked_for_more_only_where_the_first_answer_passes(grey, calls, monkeypatch):
+    """Blue and red exchanged do nothing to a grey photograph, so that the next ones must tell."""
+    model, twin = running()
+    batch = model.first(PHOTOGRAPHS)
+    batch[:grey] = batch[:grey].mean(dim=1, keepdim=True)
+    model.reference = twin.outputs = to_numpy(model.module(batch))
+    asked = []
+    twin.run = lambda row: asked.append(row) or model.module(row)
+    monkeypatch.setattr(mutants, "INPUT_MUTANTS", {Mutant("BGR for RGB", "agreement"): mutants.bgr})
+    found = try_mutants(model, twin)
+    assert "BGR for RGB" in [trial.mutant.name for trial in found.trials if trial.refused] and len(asked) == calls
 
 
 def test_the_weights_are_put_back():
@@ -150,6 +176,8 @@ def test_a_survivor_is_named_with_the_check_that_slept():
         "refused": 1,
         "total": 2,
         "survivors": [{"mutant": "BGR for RGB", "check": "agreement"}],
+        "misjudged": [],
+        "left_out": [],
         "not_claimed": [],
     }
     lines = verdict.report("resnet18 x").splitlines()
