@@ -18,6 +18,16 @@ ROOT = Path(__file__).resolve().parent.parent
 pytest_plugins = ["pytester"]
 
 
+def pytest_configure(config):
+    """Spares the runs that tests start hypothesis' plugin, which takes most of a second to import.
+
+    Not in xdist's own process, whose workers would go without it too. pytester takes the variable away, so that its
+    runs name the plugin themselves.
+    """
+    if IS_WORKER or not config.getoption("numprocesses", None):
+        os.environ["PYTEST_ADDOPTS"] = "-p no:hypothesispytest"
+
+
 def pytest_collection_modifyitems(items):
     """The longest file first, so that with xdist nobody waits for it at the end."""
     items.sort(key=lambda item: item.path.name != "test_calibration.py")

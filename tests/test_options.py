@@ -21,7 +21,7 @@ def suite(root, tmp_path, pytester):
         where = ("-c", str(root / "pytest.ini"), "--rootdir", str(root), str(root / "benchmarks"))
         cache = () if "--engine-dir" in arguments else ("--engine-dir", str(tmp_path / "engines"))
         return pytester.runpytest_subprocess(
-            "--collect-only", "-q", "-p", "no:cacheprovider", *where, *cache, *arguments
+            "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *where, *cache, *arguments
         )
 
     return run

@@ -11,7 +11,8 @@ import pytest
 
 from fixtures import golden, run_json
 
-PLUGIN = ("-p", "fixtures.run_json", "-p", "no:cacheprovider", "--benchmark-warmup=off", "--benchmark-min-rounds=2")
+PLUGIN = ("-p", "fixtures.run_json", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--benchmark-warmup=off",
+          "--benchmark-min-rounds=2")  # fmt: skip
 
 MEASURED = """
     def test_measured(benchmark):

@@ -90,7 +90,10 @@ def test_the_table_names_each_model_and_twin(faulty):
     assert "tiny " in stages
     row, refused = [line for line in table.splitlines() if "tiny " in line and "onnxruntime_fp32" in line]
     assert "50/50" in row
-    assert re.fullmatch(r" tiny onnxruntime_fp32: mutants: (\d+) of \1 refused", refused)
+    counts = re.fullmatch(r" tiny onnxruntime_fp32: mutants: (\d+) of \1 refused; left out: (.+)", refused)
+    assert counts, refused
+    left_out = {"two labelled classes permuted", "a labelled class dead", "input not normalised"}
+    assert set(counts.group(2).split(", ")) == left_out, "it was trained on no label, and knows no brightness"
 
 
 @pytest.fixture(scope="module")
