@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/validation/gating.py collect RUNS-FOLDER --runs 40    # about 20 s a run
     python benchmarks/validation/gating.py judge RUNS-FOLDER                                  # prints the tables
 
-A run is the suite on two small models; `collect` adds to the runs that the folder has. False alarms are counted over
+A run is the suite on two small models and, by default, ONNX Runtime on the CPU; `--twins cuda_graph_fp32` asks a GPU.
+`collect` adds to the runs that the folder has. False alarms are counted over
 neighbouring runs, over all pairs of runs, and over runs resampled from the blocks of real ones; then a slow-down, a
 growth of memory and one of errors are injected.
 """
@@ -48,14 +49,14 @@ CASES, HISTORY = 100, 50
 Pair = Tuple[Run, Run]
 
 
-def collect(folder: Path, runs: int) -> None:
-    """Runs the suite so many times more, one file each; the engines are built before the first."""
+def collect(folder: Path, runs: int, names: str) -> None:
+    """Runs the suite on these twins so many times more, one file each; the engines are built before the first."""
     folder.mkdir(parents=True, exist_ok=True)
     there = len(list(folder.glob("*.json")))
     for number in range(there if there else -1, there + runs):
         path = folder / f"{number:03d}.json"
         command = [sys.executable, "-m", "pytest", *(f"benchmarks/test_{test}.py" for test in TESTS), "-q"]
-        command += ["--models", MODELS, "--twins", "onnxruntime_fp32", "--weights", "calibrated"]
+        command += ["--models", MODELS, "--twins", names, "--weights", "calibrated"]
         command += ["--engine-dir", str(folder / "engines"), "--benchmark-json", str(path)]
         start = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -241,5 +242,6 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("collect", "judge"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=40)
+    parser.add_argument("--twins", default="onnxruntime_fp32")
     asked = parser.parse_args()
-    collect(asked.folder, asked.runs) if asked.what == "collect" else judge(asked.folder)
+    collect(asked.folder, asked.runs, asked.twins) if asked.what == "collect" else judge(asked.folder)
