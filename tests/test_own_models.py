@@ -114,6 +114,7 @@ def added(tmp_path, line, monkeypatch):
         ("M = ModelSpec('mine', batch_profile=(4, 1, 8), **mine)", "has batch_profile (4, 1, 8); give fewest"),
         ("M = ModelSpec('mine', tolerances={'fp17': 1}, **mine)", "no tolerance for precision 'fp17'"),
         ("M = ModelSpec('mine', tolerances={'fp16': -1}, **mine)", "give a positive number"),
+        ("M = ModelSpec('mine', calibrated_tolerances={'fp16': -1}, **mine)", "give a positive number"),
     ],
 )
 def test_a_wrong_spec_is_refused_in_one_line(tmp_path, monkeypatch, line, expected):

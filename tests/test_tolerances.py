@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
 from fixtures.errors import UserError
+from fixtures.running import RunningModel, RunningTwin
 from fixtures.tolerances import TABLE, Tolerance, tolerance
+from fixtures.zoo import MODELS, ModelSpec
 
 PRECISIONS = ("fp32", "tf32", "fp16", "int8")
 KINDS = ("trained", "calibrated")
@@ -71,6 +74,32 @@ def test_an_override_changes_the_error_of_its_precision_alone_and_says_what_it_r
     assert table.source in found.source
     assert found == Tolerance("fp16", 0.03, table.cosine, table.flips_excused, found.source)
     assert tolerance("fp32", "trained", overrides) is TABLE["fp32", "trained"]
+
+
+def limit_of(spec, weights_kind, precision="fp32"):
+    """What the suite asks of a twin of this model, on weights of this kind."""
+    model, twin = RunningModel.__new__(RunningModel), RunningTwin.__new__(RunningTwin)
+    model.spec, model.session = spec, SimpleNamespace(weights=SimpleNamespace(kind=weights_kind))
+    twin.model, twin.precision = model, precision
+    return twin.tolerance
+
+
+@pytest.mark.parametrize("kind", ["calibrated", "pretrained", "folder"])
+@pytest.mark.parametrize("name", MODELS)
+def test_what_the_zoo_allows_a_model_was_measured_on_calibrated_weights_and_holds_for_them_alone(name, kind):
+    for precision in PRECISIONS:
+        own = MODELS[name].calibrated_tolerances.get(precision) if kind == "calibrated" else None
+        table = tolerance(precision, kind)
+        assert limit_of(MODELS[name], kind, precision).relative_error == (own or table.relative_error)
+
+
+def test_what_a_user_allows_a_model_holds_for_all_weights():
+    published = ModelSpec("mine", "ResNet18_Weights.IMAGENET1K_V1", tolerances={"fp32": 0.5})
+    brought = ModelSpec("mine", builder=list, preprocess=list, tolerances={"fp32": 0.5})
+    assert {limit_of(published, kind).relative_error for kind in ("calibrated", "pretrained", "folder")} == {0.5}
+    assert limit_of(brought, "calibrated").relative_error == 0.5
+    wider = ModelSpec("mine", builder=list, preprocess=list, calibrated_tolerances={"fp32": 0.5})
+    assert limit_of(wider, "calibrated") is TABLE["fp32", "trained"], "its weights are its own, whatever the run's"
 
 
 @pytest.mark.parametrize("limit", [0, -1e-3, math.nan, math.inf])
