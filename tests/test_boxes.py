@@ -133,6 +133,15 @@ def test_end_to_end_answers_are_for_people(detector, segmenter, decoder):
             assert set(answer["names"]) <= set(tiny_dense.CLASSES)
 
 
+def test_end_to_end_pixels_without_a_finite_answer_have_no_share(segmenter):
+    model = types.SimpleNamespace(spec=segmenter.spec, run_device="cpu")
+    way = end_to_end.way_of(model, types.SimpleNamespace(run=segmenter.core))
+    maps = segmenter.reference["out"][:1].copy()
+    maps[..., :16] = numpy.nan
+    assert sum(way.answer({"out": maps}, None).values()) == pytest.approx(0.75)
+    assert way.answer({"out": numpy.full_like(maps, numpy.nan)}, None) == {}
+
+
 def test_pictures_show_eager_on_the_left_and_the_twin_on_the_right(tmp_path):
     photograph = PHOTOGRAPHS[0]
     one = Boxes(numpy.array([[10, 10, 60, 60]], numpy.float32), numpy.array([0.5]), numpy.array([1]))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 
-from fixtures.segmentation import TABLE, MaskTolerance, judge_masks, masks_of, mean_iou
+from fixtures.segmentation import NO_CLASS, TABLE, MaskTolerance, judge_masks, masks_of, mean_iou
 
 TOLERANCE = MaskTolerance("fp32", changed=0.05, mean_iou=0.9, source="for a test")
 NAMES = ["bee.jpg", "hen.jpg"]
@@ -27,6 +27,21 @@ def test_a_pixels_class_is_its_largest_logit():
     maps = numpy.zeros((1, 3, 2, 2), numpy.float32)
     maps[0, 2, 0, 1] = maps[0, 1, 1, 0] = 1
     assert masks_of(maps).tolist() == [[[0, 2], [1, 0]]]
+
+
+@pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
+@pytest.mark.parametrize("where", [0, 1, 2])
+def test_a_pixel_with_a_logit_that_is_not_finite_has_no_class_and_is_refused(value, where):
+    """Also where eager has the same pixel wrong, so that both sides look alike."""
+    maps = numpy.stack([masks() == index for index in range(3)], axis=1).astype(numpy.float32)
+    spoilt = maps.copy()
+    spoilt[1, where, 0, 0] = value
+    assert masks_of(spoilt)[1, 0, 0] == NO_CLASS and (masks_of(spoilt) != NO_CLASS).sum() == 199
+    for actual, reference in ((spoilt, maps), (spoilt, spoilt), (maps, spoilt)):
+        found = judge_masks(masks_of(actual), masks_of(reference), TOLERANCE, NAMES)
+        assert not found and found.reasons[0] == "1 pixels have logits that are not finite"
+        assert found.worst == "hen.jpg" and found.changed_pixels == 1
+        json.dumps(found.as_dict(), allow_nan=False)
 
 
 def test_mean_iou_by_hand():
