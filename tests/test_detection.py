@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from fixtures.agreement import assert_verdict, json_safe
+from fixtures.agreement import assert_verdict
 from fixtures.detection import judge
 from fixtures.detection_tolerances import TABLE, BoxTolerance
 from fixtures.matching import Boxes, Limits, iou, match, matched
@@ -39,17 +39,31 @@ def verdict(actual, reference=REFERENCE, tolerance=TOLERANCE, limits=LIMITS):
     return judge([actual], [reference], tolerance, limits, ["bee.jpg"])
 
 
-def rows(count=12):
+def rows(count=12, least=0):
     corner, side, score = some.integers(0, 60), some.integers(1, 40), some.floats(0.125, 1, width=32)
     row = some.builds(lambda x, y, w, h, s, c: (x, y, x + w, y + h, s, c), corner, corner, side, side, score,
                       some.integers(1, 2))  # fmt: skip
-    return some.lists(row, max_size=count).map(lambda found: boxes(*found))
+    return some.lists(row, min_size=least, max_size=count).map(lambda found: boxes(*found))
+
+
+def moved(found, share):
+    """Every box to the right by a share of its width: a third leaves it an IoU of 0.5."""
+    right = share * (found.boxes[:, 2:3] - found.boxes[:, :1]) * [1, 0, 1, 0]
+    return dataclasses.replace(found, boxes=found.boxes + right)
+
+
+def together(*parts):
+    fields = ("boxes", "scores", "labels")
+    return Boxes(*(numpy.concatenate([getattr(part, name) for part in parts]) for name in fields))
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows(), rows(), some.randoms(use_true_random=False))
-def test_pairs_are_one_to_one_of_one_class_and_independent_of_the_order(actual, reference, random):
+@given(rows(least=1), rows(4), rows(4), some.floats(0, 0.3), some.randoms(use_true_random=False))
+def test_pairs_are_one_to_one_of_one_class_and_independent_of_the_order(shared, ours, theirs, share, random):
+    """Of boxes that both sides have, moved a little on one of them, and some that each has alone."""
+    actual, reference = together(shared, ours), together(theirs, moved(shared, share))
     pairs = match(actual, reference, iou(actual.boxes, reference.boxes))
+    assert pairs, "without a pair nothing below could fail"
     for side in (0, 1):
         assert len({pair[side] for pair in pairs}) == len(pairs)
     assert all(actual.labels[ours] == reference.labels[theirs] for ours, theirs in pairs)
@@ -92,7 +106,16 @@ def test_iou_by_hand():
 def test_equal_boxes_agree():
     found = verdict(changed(boxes=REFERENCE.boxes + 0.01))
     assert found and found.matched == 4 and found.min_iou > 0.99 and found.unmatched == 0
-    json.dumps(json_safe(found.as_dict()), allow_nan=False)
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["min_iou"] == found.min_iou
+
+
+@pytest.mark.parametrize("value", [numpy.nan, numpy.inf])
+def test_what_is_not_finite_is_none_in_the_json_of_a_run(value):
+    found = verdict(changed(scores=REFERENCE.scores * numpy.float32(value)))
+    assert not found and found.max_drift == numpy.inf and found.median_drift == numpy.inf
+    row = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert (row["max_drift"], row["median_drift"], row["matched"]) == (None, None, 4)
+    assert row["reasons"] == list(found.reasons) and "off by inf" in row["reasons"][0]
 
 
 def shifted(pixels):
