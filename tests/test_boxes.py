@@ -107,9 +107,21 @@ def test_every_backend_runs_both_cores(name, precision, detector, segmenter, dec
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
 def test_wrong_boxes_are_refused(mutant, precision, detector, decoder):
     found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
-    wrong = [mutants_dense.BOX_MUTANTS[mutant](boxes) for boxes in found]
+    wrong = [*map(mutants_dense.BOX_MUTANTS[mutant], found, decoder.pixels(PHOTOGRAPHS))]
     assert not judge(wrong, found, TABLE[precision], decoder.limits, NAMES)
     assert judge(found, found, TABLE[precision], decoder.limits, NAMES)
+
+
+def test_boxes_off_by_8_pixels_are_off_by_8_pixels_of_the_input(detector, decoder):
+    """Whatever size the photograph has."""
+    found, (photograph,) = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0], PHOTOGRAPHS[:1]
+    (pixel,) = decoder.pixels([photograph])
+    wrong = mutants_dense.boxes_off(found, pixel)
+    width, height = images.open_rgb(photograph.path).size
+    assert width != height
+    shift = (wrong.boxes - found.boxes) / numpy.float32([width, height, width, height])
+    assert shift == pytest.approx(numpy.full_like(shift, 8 / 64), abs=1e-5) and tiny_dense.SIZE == (64, 64)
+    assert wrong.scores is found.scores and wrong.labels is found.labels
 
 
 @pytest.mark.parametrize("mutant", mutants_dense.MASK_MUTANTS, ids=lambda mutant: mutant.name)
