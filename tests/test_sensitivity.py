@@ -8,7 +8,7 @@ import numpy
 import pytest
 import torch
 
-from fixtures import mutants, sensitivity, sensitivity_dense
+from fixtures import mutants, sensitivity
 from fixtures.accuracy import accuracy, accuracy_drop
 from fixtures.agreement import agree_all
 from fixtures.decisions import top1
@@ -94,17 +94,6 @@ def test_refusals_by_a_check_that_refuses_the_right_twin_too_prove_nothing(owner
     assert not found and not found.survivors and found.misjudged == (owner,)
     lines = found.report("small x").splitlines()
     assert lines[1] == f"  invalid   the check «{owner}» refuses the right twin too" and "prove nothing" in lines[-1]
-
-
-def test_refusals_of_a_dense_models_mutants_prove_nothing_where_its_right_twin_is_refused(monkeypatch):
-    model, twin = running(task="segmentation")
-    maps = numpy.random.default_rng(0).normal(size=(PHOTOGRAPHS, 3, 16, 16)).astype(numpy.float32)
-    model.reference, model.judged_output, twin.outputs = {"out": maps}, "out", {"out": maps}
-    model.module.forward = twin.run = lambda batch: {"out": torch.from_numpy(maps[: len(batch)])}
-    assert try_mutants(model, twin).misjudged == ()
-    monkeypatch.setattr(sensitivity_dense, "judge_masks", lambda *arguments: False)
-    found = try_mutants(model, twin)
-    assert not found and found.misjudged == ("segmentation",)
 
 
 def test_what_a_precision_cannot_tell_apart_is_not_claimed_and_said(monkeypatch):
