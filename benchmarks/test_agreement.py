@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from fixtures import pictures
 from fixtures.agreement import agree_all, assert_verdict
 
 
-def test_agreement(model, twin, record):
-    """Relative to the reference's scale, over 50 photographs that the twin was not built with."""
+def test_agreement(model, twin, session, record, tmp_path):
+    """Relative to the reference's scale, over 50 photographs that the twin was not built with.
+
+    Of a detector or segmenter that fails, the picture of the worst photograph stays.
+    """
     verdict = agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs)
     record("agreement", **verdict.as_dict())
-    assert_verdict(verdict, f"{model.name} {twin.name}")
+    kept = pictures.keep_worst(session.settings.save_detections or tmp_path, model, twin, verdict)
+    assert_verdict(verdict, f"{model.name} {twin.name}{kept}")

@@ -8,7 +8,6 @@ from fixtures import pictures
 from fixtures.agreement import assert_verdict
 from fixtures.detection import judge
 from fixtures.detection_tolerances import TABLE, recorded_only
-from fixtures.zoo import categories
 
 
 @pytest.mark.task("detection")
@@ -18,11 +17,9 @@ def test_detection(model, twin, session, record, tmp_path):
     ours, eagers = (detector.boxes_of(outputs, photographs) for outputs in (twin.outputs, model.reference))
     verdict = judge(ours, eagers, TABLE[twin.precision], detector.limits, model.photographs)
     record("detection", **verdict.as_dict())
-
-    def draw(index, path):
-        return pictures.save_boxes(path, photographs[index], (eagers[index], ours[index]), categories(model.spec))
-
-    kept = pictures.keep(session.settings.save_detections, tmp_path, model, twin, verdict, draw)
+    kept = pictures.keep(
+        session.settings.save_detections, tmp_path, model, twin, verdict, pictures.drawing(model, twin)
+    )
     if recorded_only(twin.precision, model.weights_kind):
         pytest.skip(f"recorded, not judged: {twin.precision} on {model.weights_kind} weights errs too much")
     assert_verdict(verdict, f"{model.name} {twin.name}{kept}")

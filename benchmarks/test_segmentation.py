@@ -16,11 +16,9 @@ def test_segmentation(model, twin, session, record, tmp_path):
     ours, eagers = masks_of(twin.outputs["out"]), masks_of(model.reference["out"])
     verdict = judge_masks(ours, eagers, TABLE[twin.precision], model.photographs)
     record("segmentation", **verdict.as_dict())
-
-    def draw(index, path):
-        return pictures.save_masks(path, model.judged.readable[index], (eagers[index], ours[index]))
-
-    kept = pictures.keep(session.settings.save_detections, tmp_path, model, twin, verdict, draw)
+    kept = pictures.keep(
+        session.settings.save_detections, tmp_path, model, twin, verdict, pictures.drawing(model, twin)
+    )
     if recorded_only(twin.precision, model.weights_kind):
         pytest.skip(f"recorded, not judged: {twin.precision} on {model.weights_kind} weights errs too much")
     assert_verdict(verdict, f"{model.name} {twin.name}{kept}")

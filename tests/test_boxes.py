@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import types
 
@@ -166,6 +167,40 @@ def test_pictures_show_eager_on_the_left_and_the_twin_on_the_right(tmp_path):
     assert numpy.array_equal(numpy.asarray(right), numpy.asarray(original)), "nothing was found there"
     left = numpy.asarray(drawn.crop((0, 0, *original.size)))
     assert (left[10, 11:60] == left[10, 11]).all() and not numpy.array_equal(left, numpy.asarray(original))
+
+
+def test_a_box_that_is_not_finite_is_not_drawn(tmp_path):
+    corners = numpy.array([[10, 10, 60, 60], [10, numpy.nan, 60, 90], [10, 10, numpy.inf, 90]], numpy.float32)
+    both = [Boxes(corners[rows], numpy.ones(len(rows)), numpy.ones(len(rows), int)) for rows in ([0], [0, 1, 2])]
+    path = pictures.save_boxes(tmp_path / "bee.png", PHOTOGRAPHS[0], both, tiny_dense.CLASSES)
+    left, right = numpy.split(numpy.asarray(Image.open(path)), 2, axis=1)
+    assert numpy.array_equal(left, right)
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation", "tensor"])
+def test_numbers_that_do_not_agree_leave_the_worst_photographs_picture(task, detector, segmenter, decoder, tmp_path):
+    case = segmenter if task == "segmentation" else detector
+    model = types.SimpleNamespace(
+        name="tiny",
+        spec=dataclasses.replace(case.spec, task=task),
+        photographs=NAMES,
+        judged=types.SimpleNamespace(readable=PHOTOGRAPHS),
+        reference=case.reference,
+        detector=decoder,
+    )
+    wrong = {name: array.copy() for name, array in case.reference.items()}
+    for array in wrong.values():
+        array[2] = numpy.nan
+    twin = types.SimpleNamespace(name="x", outputs=wrong)
+    verdict = agree_all(wrong, case.reference, tolerance("fp32", "own"), NAMES)
+    drawn = pictures.path_of(tmp_path, "tiny", "x", NAMES[2])
+    words = pictures.keep_worst(tmp_path, model, twin, verdict)
+    assert words == ("" if task == "tensor" else f" (picture: {drawn}, eager on the left)")
+    assert drawn.is_file() == (task != "tensor")
+    right = agree_all(case.reference, case.reference, tolerance("fp32", "own"), NAMES)
+    refused = agree_all({}, case.reference, tolerance("fp32", "own"), NAMES)
+    assert right and not refused
+    assert [pictures.keep_worst(tmp_path / "none", model, twin, one) for one in (right, refused)] == ["", ""]
 
 
 def test_pictures_of_masks_have_the_masks_size(tmp_path):

@@ -15,13 +15,13 @@ MODELS = ("tiny_detector", "shifted", "tiny_segmenter")
 
 @pytest.fixture(scope="module")
 def ran(root, tmp_path_factory):
-    """Boxes and masks alone, on eight photographs, each with its picture."""
+    """Numbers, boxes and masks alone, on eight photographs, each with its picture."""
     folder = tmp_path_factory.mktemp("dense")
     (folder / "images").mkdir()
     for path in sorted((root / "images").glob("*.jpg"))[::8]:
         shutil.copy(path, folder / "images")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--models", ",".join(MODELS)]
-    command += [str(root / "benchmarks" / name) for name in ("test_detection.py", "test_segmentation.py")]
+    command += [str(root / "benchmarks" / f"test_{name}.py") for name in ("agreement", "detection", "segmentation")]
     command += ["--model-file", str(root / "tests" / "tiny_dense.py"), "--twins", "onnxruntime_fp32"]
     command += ["--images", str(folder / "images"), "--engine-dir", str(folder / "engines")]
     command += ["--save-detections", str(folder / "pictures"), "--benchmark-json", str(folder / "out.json")]
@@ -33,6 +33,9 @@ def test_a_shifted_twin_fails_alone_and_names_its_picture(ran):
     folder, done, suite = ran
     outcomes = {case["nodeid"].split("::")[1]: case["outcome"] for case in suite["cases"]}
     assert outcomes == {
+        "test_agreement[tiny_detector-onnxruntime_fp32]": "passed",
+        "test_agreement[shifted-onnxruntime_fp32]": "failed",
+        "test_agreement[tiny_segmenter-onnxruntime_fp32]": "passed",
         "test_detection[tiny_detector-onnxruntime_fp32]": "passed",
         "test_detection[shifted-onnxruntime_fp32]": "failed",
         "test_segmentation[tiny_segmenter-onnxruntime_fp32]": "passed",
@@ -41,8 +44,10 @@ def test_a_shifted_twin_fails_alone_and_names_its_picture(ran):
     right, shifted = rows["tiny_detector"], rows["shifted"]
     assert right["ok"] and right["matched"] == right["boxes"] > 20
     assert not shifted["ok"] and shifted["unmatched"] > 0
-    named = folder / "pictures" / "shifted-onnxruntime_fp32" / f"{shifted['worst']}.png"
-    assert f"(picture: {named}, eager on the left)" in done.stdout and named.is_file()
+    (numbers,) = (row for row in suite["agreement"] if row["model"] == "shifted")
+    for check, worst in (("boxes do", shifted["worst"]), (f"{numbers['output']} does", numbers["where"]["photograph"])):
+        named = folder / "pictures" / "shifted-onnxruntime_fp32" / f"{worst}.png"
+        assert f"(picture: {named}, eager on the left): {check} not agree" in done.stdout and named.is_file()
 
 
 def test_every_photograph_has_its_picture(ran):
