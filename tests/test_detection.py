@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from benchmarks.test_detection import test_detection as in_suite
 from fixtures.agreement import assert_verdict
-from fixtures.detection import judge
+from fixtures.detection import judge, stand_in_fault, with_few_boxes
 from fixtures.detection_tolerances import TABLE, BoxTolerance
 from fixtures.matching import Boxes, Limits, iou, match, matched
 
@@ -246,6 +249,39 @@ def test_a_reference_that_finds_nothing_is_refused():
     assert judge(nearly_nothing[:2], nearly_nothing[:2], TOLERANCE, LIMITS, ["bee.jpg", "hen.jpg"])
     with pytest.raises(ValueError, match="2 and 1 photographs' boxes for 1 names"):
         judge([REFERENCE] * 2, [REFERENCE], TOLERANCE, LIMITS, ["bee.jpg"])
+
+
+@pytest.mark.parametrize(("spoilt", "right"), [(5, True), (6, False)])
+@pytest.mark.parametrize("wrong", [0, 61, "alike"])
+def test_the_stand_in_must_give_few_boxes_of_different_scores_on_nine_in_ten_photographs(wrong, spoilt, right):
+    table = numpy.random.default_rng(0).permutation(61).astype(numpy.float32)
+    many = Boxes(numpy.zeros((61, 4)), table / 61, numpy.ones(61, int))
+    alike = dataclasses.replace(REFERENCE, scores=numpy.float32([0.5, 0.5, 0.4, 0.3]))
+    good = dataclasses.replace(many, boxes=many.boxes[1:], scores=many.scores[1:], labels=many.labels[1:])
+    photographs = [{0: boxes(), 61: many, "alike": alike}[wrong]] * spoilt + [good, REFERENCE] * 25
+    assert with_few_boxes(photographs[:50]) == 50 - spoilt
+    fault = stand_in_fault(photographs[:50])
+    assert (fault == "") == right and (right or f"on only {50 - spoilt} of 50 photographs" in fault)
+
+
+@pytest.mark.parametrize("kind", ["calibrated", "pretrained", "own"])
+@pytest.mark.parametrize("bundled", [True, False])
+def test_the_suite_asks_it_of_calibrated_weights_on_its_own_photographs_alone(kind, bundled, tmp_path):
+    found = [REFERENCE, boxes()]
+    model = SimpleNamespace(
+        name="tiny",
+        weights_kind=kind,
+        sees_bundled=bundled,
+        photographs=["bee.jpg", "hen.jpg"],
+        judged=SimpleNamespace(readable=()),
+        reference={},
+        detector=SimpleNamespace(limits=LIMITS, boxes_of=lambda outputs, photographs: found),
+    )
+    twin, session = SimpleNamespace(name="x", precision="fp32", outputs={}), SimpleNamespace(settings=SimpleNamespace())
+    session.settings.save_detections = None
+    asked = kind == "calibrated" and bundled
+    with pytest.raises(AssertionError, match="^tiny: the calibrated.* only 1 of 2 ") if asked else nullcontext():
+        in_suite(model, twin, session, lambda *arguments, **fields: None, tmp_path)
 
 
 def test_the_worst_photograph_is_named():

@@ -18,7 +18,7 @@ from fixtures.agreement import agree_all
 from fixtures.backends import onnxruntime
 from fixtures.boxes import Detector
 from fixtures.cores import core
-from fixtures.detection import judge
+from fixtures.detection import FEW_BOXES, judge, with_few_boxes
 from fixtures.detection_tolerances import TABLE
 from fixtures.outputs import concatenate, to_numpy
 from fixtures.segmentation import TABLE as MASK_TABLE
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 RUNS = 20
 # Of the judged photographs every so many-th is judged in each of the 20 runs.
 RUNS_STEP = 5
-# More than anyone would look at; a detector that finds so many finds nothing.
-MOST_BOXES = 60
 BATCH_SIZES = (1, 2, 5, 7, 10)
 
 
@@ -73,9 +71,9 @@ def tolerances(case: Case) -> None:
     """Prints how far each twin is from eager."""
     reference = case.answers(case.core, 10)
     if case.detector:
-        counts = [len(boxes) for boxes in case.detector.boxes_of(reference, case.photographs)]
-        few = sum(1 <= count <= MOST_BOXES for count in counts)
-        print(f"{case.spec.name}: 1 to {MOST_BOXES} boxes on {few} of {len(counts)} photographs; {sorted(counts)}")
+        found = case.detector.boxes_of(reference, case.photographs)
+        few, counts = with_few_boxes(found), sorted(map(len, found))
+        print(f"{case.spec.name}: 1 to {FEW_BOXES} boxes on {few} of {len(counts)} photographs; {counts}")
     for twin, precision, answers in TWINS:
         raw, verdict = case.judged(answers(case), reference, precision)
         print(f"| {case.spec.name} | {twin} | {raw.max_relative_error:.1e} | {verdict.figures()} |", flush=True)
