@@ -1,13 +1,13 @@
 """Measures how far boxes and masks of rounded twins are from eager's, and whether 20 runs of a twin are judged alike.
 
-From the repository's root: `python -m benchmarks.validation.dense [tolerances|runs] [MODEL …]`. CPU only, calibrated
-weights. docs/detection.md holds what it printed last.
+From the repository's root: `python -m benchmarks.validation.dense WHAT [--seeds 0,1,2] [--step N] [MODEL …]`, where
+WHAT is tolerances or runs. CPU only, calibrated weights. docs/detection.md holds what it printed last.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Sequence, Tuple
@@ -17,6 +17,7 @@ from fixtures import images
 from fixtures.agreement import agree_all
 from fixtures.backends import onnxruntime
 from fixtures.boxes import Detector
+from fixtures.calibration_dense import calibrate_detector, calibrate_segmenter
 from fixtures.cores import core
 from fixtures.detection import FEW_BOXES, judge, with_few_boxes
 from fixtures.detection_tolerances import TABLE
@@ -24,25 +25,27 @@ from fixtures.outputs import concatenate, to_numpy
 from fixtures.segmentation import TABLE as MASK_TABLE
 from fixtures.segmentation import judge_masks, masks_of
 from fixtures.tolerances import tolerance
-from fixtures.weights import WeightsSource, load_model, weights_file
-from fixtures.zoo import MODELS, ModelSpec, preprocessing
+from fixtures.zoo import MODELS, ModelSpec, build_module, preprocessing
 
 if TYPE_CHECKING:
     import torch
 
 RUNS = 20
-# Of the judged photographs every so many-th is judged in each of the 20 runs.
-RUNS_STEP = 5
+# Of the judged photographs every so many-th is judged, unless --step says otherwise: 20 runs take long.
+STEPS = {"tolerances": 1, "runs": 5}
+SEEDS = (0,)
 BATCH_SIZES = (1, 2, 5, 7, 10)
 
 
 class Case:
-    """A model's core with calibrated weights, the judged photographs, and how its answers are judged."""
+    """A model's core with calibrated weights of a seed, the judged photographs, and how its answers are judged."""
 
-    def __init__(self, spec: ModelSpec, folder: Path, step: int = 1) -> None:
-        self.spec = spec
-        file = weights_file(spec, WeightsSource("calibrated", None, ""), folder)
-        self.core = core(spec.task, load_model(spec, file.path))
+    def __init__(self, spec: ModelSpec, seed: int, step: int) -> None:
+        self.spec, self.seed = spec, seed
+        module = build_module(spec)
+        calibrate = calibrate_detector if spec.task == "detection" else calibrate_segmenter
+        calibrate(module, images.load(images.list_photographs(images.BUNDLED), preprocessing(spec)).batch, seed)
+        self.core = core(spec.task, module).requires_grad_(False)
         loaded = images.load(images.judged_photographs(images.BUNDLED)[::step], preprocessing(spec))
         self.batch, self.photographs = loaded.batch, loaded.photographs
         self.names = [photograph.name for photograph in loaded.photographs]
@@ -73,10 +76,14 @@ def tolerances(case: Case) -> None:
     if case.detector:
         found = case.detector.boxes_of(reference, case.photographs)
         few, counts = with_few_boxes(found), sorted(map(len, found))
-        print(f"{case.spec.name}: 1 to {FEW_BOXES} boxes on {few} of {len(counts)} photographs; {counts}")
+        title = f"{case.spec.name}, seed {case.seed}"
+        print(f"{title}: 1 to {FEW_BOXES} boxes on {few} of {len(counts)} photographs; {counts}")
     for twin, precision, answers in TWINS:
         raw, verdict = case.judged(answers(case), reference, precision)
-        print(f"| {case.spec.name} | {twin} | {raw.max_relative_error:.1e} | {verdict.figures()} |", flush=True)
+        print(
+            f"| {case.spec.name} | {twin} | {case.seed} | {raw.max_relative_error:.1e} | {verdict.figures()} |",
+            flush=True,
+        )
 
 
 def runs(case: Case) -> None:
@@ -89,9 +96,11 @@ def runs(case: Case) -> None:
             torch.set_num_threads(1 + number % 2)
             reference = case.answers(case.core, BATCH_SIZES[number % len(BATCH_SIZES)])
             _, verdict = case.judged(case.answers(twin, 1), reference, "fp32")
-            print(f"| {case.spec.name} | {number + 1} | {bool(verdict)} | {verdict.figures()} |", flush=True)
+            print(
+                f"| {case.spec.name} | {case.seed} | {number + 1} | {bool(verdict)} | {verdict.figures()} |", flush=True
+            )
             verdicts.append((bool(verdict), getattr(verdict, "matched", None), getattr(verdict, "excused", None)))
-    print(f"{case.spec.name}: {len(set(verdicts))} different outcome(s) in {RUNS} runs")
+    print(f"{case.spec.name}, seed {case.seed}: {len(set(verdicts))} different outcome(s) in {RUNS} runs")
 
 
 @contextlib.contextmanager
@@ -149,14 +158,20 @@ TWINS = (
 )
 
 
-def main(what: str, names: Sequence[str]) -> None:
-    """Prints one of the two tables, for these models or all detectors and segmenters."""
-    dense = [name for name, spec in MODELS.items() if spec.task in ("detection", "segmentation")]
-    show, step = {"tolerances": (tolerances, 1), "runs": (runs, RUNS_STEP)}[what]
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names or dense:
-            show(Case(MODELS[name], Path(folder), step))
+def main(what: str, names: Sequence[str], seeds: Sequence[int], step: int) -> None:
+    """Prints one of the two tables for these models and seeds, of every so many-th photograph."""
+    show = {"tolerances": tolerances, "runs": runs}[what]
+    for seed in seeds:
+        for name in names:
+            show(Case(MODELS[name], seed, step))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    dense = [name for name, spec in MODELS.items() if spec.task in ("detection", "segmentation")]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=STEPS)
+    parser.add_argument("models", nargs="*", choices=[*dense, []], metavar="MODEL", help="default: all")
+    parser.add_argument("--seeds", default=SEEDS, type=lambda text: [int(seed) for seed in text.split(",")])
+    parser.add_argument("--step", type=int, help="every so many-th of the judged photographs")
+    asked = parser.parse_intermixed_args()
+    main(asked.what, asked.models or dense, asked.seeds, asked.step or STEPS[asked.what])
