@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from fixtures import engines, entry
 from fixtures.engines import EngineWarning, check_writable, evict, find, get_or_make, store, trusted
@@ -240,6 +242,82 @@ def test_two_processes_at_once_build_once(damaged, tmp_path):
         process.join(30)
     assert answers == [(False, True), (True, True), (True, True)]
     assert log.read_text() == "built\n"
+
+
+@pytest.mark.parametrize("gone", ["absent", "damaged and removed meanwhile", "made meanwhile"])
+def test_what_another_process_did_before_the_lock_was_had_decides(gone, tmp_path, monkeypatch):
+    """Between the first look and the lock another process may have removed the entry, or made it."""
+    if gone == "damaged and removed meanwhile":
+        os.truncate(store(tmp_path, NAME, FACTS, writing(), ".plan").path, 100)
+    locked, write = engines._locked, writing(b"mine")
+
+    @contextlib.contextmanager
+    def after_another(directory, timeout_s=-1):
+        with locked(directory, timeout_s):
+            if gone == "made meanwhile" and not directory.exists():
+                engines._stored(directory, FACTS, writing(b"theirs"), ".plan")
+            elif gone != "made meanwhile":
+                shutil.rmtree(directory, ignore_errors=True)
+            yield
+
+    monkeypatch.setattr(engines, "_locked", after_another)
+    with no_warning():
+        made = get_or_make(tmp_path, NAME, FACTS, write, ".plan")
+    theirs = gone == "made meanwhile"
+    assert (made.from_cache, made.path.name, made.path.read_bytes(), write.calls) == (
+        (True, "artefact.plan", b"theirs", 0) if theirs else (False, "artefact.plan", b"mine", 1)
+    )
+    written = json.loads((made.path.parent / "entry.json").read_text())
+    assert written["facts"] == FACTS, "the facts are its own, so that the next run finds it"
+    monkeypatch.setattr(engines, "_locked", locked)
+    assert find(tmp_path, NAME, FACTS).path == made.path
+
+
+@pytest.fixture
+def held(tmp_path):
+    """Holds the lock of an entry, as another process that makes it does; FileLock is not shared between objects."""
+
+    @contextlib.contextmanager
+    def hold(name):
+        with FileLock(str(tmp_path / f".{name}.lock")):
+            yield
+
+    return hold
+
+
+def test_never_evicts_what_another_process_is_making_and_goes_on_with_the_next(three, held, tmp_path):
+    names, own = three
+    with held(names[0]):
+        started = time.monotonic()
+        assert evict(tmp_path, 599 + 3 * own) == names[1:2], "one that can be removed makes room in its place"
+        assert time.monotonic() - started < 5, "it waits for nobody"
+    assert entries(tmp_path) == [names[0], names[2]]
+
+
+def test_what_cannot_be_removed_ends_in_one_line_and_stays(three, tmp_path, monkeypatch):
+    names, _ = three
+
+    def refuse(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(engines.os, "rename", refuse)
+    with pytest.raises(UserError) as caught:
+        evict(tmp_path, 0)
+    assert str(caught.value).startswith(f"engine cache {tmp_path} cannot be written (Read-only file system): name")
+    assert entries(tmp_path) == names and not temporaries(tmp_path)
+
+
+def test_the_sweep_leaves_what_is_locked_and_waits_for_nobody(held, tmp_path):
+    for name in ("made-0123456789ab", "dead-0123456789ab"):
+        (tmp_path / f"{name}.x7.tmp").mkdir()
+        (tmp_path / f"{name}.x7.tmp" / "half").write_bytes(b"half")
+    with held("made-0123456789ab"):
+        started = time.monotonic()
+        check_writable(tmp_path)
+        assert time.monotonic() - started < 5
+    assert temporaries(tmp_path) == ["made-0123456789ab.x7.tmp"]
+    check_writable(tmp_path)
+    assert temporaries(tmp_path) == []
 
 
 @pytest.fixture
