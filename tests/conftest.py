@@ -22,10 +22,12 @@ def pytest_configure(config):
     """Spares the runs that tests start hypothesis' plugin, which takes most of a second to import.
 
     Not in xdist's own process, whose workers would go without it too. pytester takes the variable away, so that its
-    runs name the plugin themselves.
+    runs name the plugin themselves. Put back at the end: mutation testing runs pytest several times in one process.
     """
     if IS_WORKER or not config.getoption("numprocesses", None):
-        os.environ["PYTEST_ADDOPTS"] = "-p no:hypothesispytest"
+        patch = pytest.MonkeyPatch()
+        patch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+        config.add_cleanup(patch.undo)
 
 
 def pytest_collection_modifyitems(items):
