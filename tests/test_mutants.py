@@ -99,7 +99,9 @@ def test_input_mutants_change_the_input_as_they_say():
     assert torch.allclose(pixels[:, 2], batch[:, 2] * 0.25 + 0.3)
     assert mutants.without_normalisation(batch, object()) is None
     assert torch.equal(mutants.bgr(batch, None)[:, 0], batch[:, 2])
-    assert torch.equal(mutants.crop_off(batch, None)[..., 16:], batch[..., :4])
+    shifted = mutants.crop_off(batch, None)
+    assert shifted.shape == batch.shape and torch.equal(shifted[..., 16:], batch[..., :4])
+    assert torch.equal(shifted[..., :16], batch[..., :1].expand(-1, -1, -1, 16)), "the edge is repeated"
 
 
 def test_weight_mutants_keep_shapes_and_change_values():
