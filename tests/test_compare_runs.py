@@ -9,9 +9,6 @@ import numpy
 import pytest
 
 from fixtures.compare.__main__ import main
-from fixtures.compare.baseline import compare_at_end
-from fixtures.compare.limits import DEFAULT_FAIL_ON
-from fixtures.errors import UserError
 from fixtures.golden import save
 from tests import compare_data as data
 
@@ -420,15 +417,3 @@ def test_a_report_that_cannot_be_written_is_one_line(compared, tmp_path):
 def test_a_wrong_gate_is_exit_code_2(compared):
     assert compared(data.document(), data.document(), options=("--fail-on", "latncy")) == 2
     assert "latncy" in compared.err
-
-
-def test_the_end_of_a_run_is_compared_with_its_baseline(tmp_path):
-    baseline = data.write(tmp_path, "base.json", data.document())
-    code, lines = compare_at_end(baseline, data.document(seed=1))
-    assert code == 0
-    assert any("new: this run" in line for line in lines)
-    code, lines = compare_at_end(baseline, data.slow_down(data.document(seed=1), 1.2, *TWIN), DEFAULT_FAIL_ON)
-    assert code == 1
-    assert not any("\x1b" in line or "\n" in line for line in lines)
-    with pytest.raises(UserError, match=r"absent\.json: cannot be read"):
-        compare_at_end(tmp_path / "absent.json", data.document())

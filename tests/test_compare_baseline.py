@@ -1,0 +1,74 @@
+"""--baseline: the run that ends is compared with an earlier one, in a pytest of its own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fixtures.compare.baseline import compare_at_end
+from fixtures.compare.document import run_of
+from tests import compare_data as data
+
+TWIN = ("resnet18", "tensorrt_fp16")
+PLUGINS = ("-p", "fixtures.options", "-p", "fixtures.run_json", "-p", "fixtures.baseline", "-p", "no:cacheprovider",
+           "-p", "no:hypothesispytest", "--benchmark-warmup=off")  # fmt: skip
+# One test whose measured time is a constant, so that a run differs from another only where the file was edited.
+MEASURED = """
+    def test_measured(benchmark):
+        benchmark.pedantic(lambda: None, rounds=30)
+        benchmark.stats.stats.data[:] = [0.001] * 30
+        benchmark.extra_info["latency_p50_s"] = 0.001
+"""
+
+
+@pytest.fixture
+def run(pytester):
+    """Runs one small test with options, in a pytest within this one."""
+    pytester.makepyfile(MEASURED)
+    return lambda *options: pytester.runpytest_inprocess(*PLUGINS, *options)
+
+
+def edited(path, factor):
+    """Makes the run in the file so many times as slow."""
+    document = json.loads(path.read_text())
+    for bench in document["benchmarks"]:
+        bench["extra_info"]["latency_p50_s"] *= factor
+        bench["stats"].update(median=bench["stats"]["median"] * factor, data=[0.001 * factor] * 30)
+    path.write_text(json.dumps(document))
+
+
+def test_a_run_is_compared_with_its_baseline_as_it_was_at_the_start(run, pytester):
+    """And may not be written over it: compared with itself it would pass, and be the base from then on."""
+    base = pytester.path / "runs" / "base.json"
+    base.parent.mkdir()
+    assert run("--benchmark-json", str(base)).ret == 0
+    edited(base, 0.5)
+    before = base.read_bytes()
+    for baseline, written in ((base, base), (base.parent, base), (base.parent, base.with_name("new.json"))):
+        refused = run("--baseline", str(baseline), "--benchmark-json", str(written))
+        assert refused.ret == pytest.ExitCode.USAGE_ERROR
+        refused.stderr.fnmatch_lines(["ERROR: --baseline *: --benchmark-json would write this run over its own *"])
+        assert sorted(base.parent.iterdir()) == [base]
+        assert base.read_bytes() == before
+    pytester.makeconftest(f"def pytest_runtest_teardown(): open({str(base)!r}, 'w').close()")
+    compared = run("--baseline", str(base), "--benchmark-json", "new.json")
+    assert compared.ret == 1
+    compared.stdout.fnmatch_lines(["*new: this run*", "*Regression: 1 finding*"])
+
+
+def test_the_end_of_a_run_is_compared_with_its_baseline():
+    baseline = run_of(data.document(), "base.json")
+    code, lines = compare_at_end(baseline, data.document(seed=1))
+    assert code == 0
+    assert any("new: this run" in line for line in lines)
+    code, lines = compare_at_end(baseline, data.slow_down(data.document(seed=1), 1.2, *TWIN))
+    assert code == 1
+    assert not any("\x1b" in line or "\n" in line for line in lines)
+
+
+def test_a_baseline_that_cannot_be_read_is_refused_before_anything_runs(run, pytester):
+    refused = run("--baseline", "absent.json")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: --baseline: absent.json: cannot be read: No such file or directory"])
+    assert "passed" not in refused.stdout.str()
