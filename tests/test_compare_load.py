@@ -86,6 +86,22 @@ def test_a_folder_is_one_run_of_several_invocations(tmp_path):
     assert [len(timing.invocations) for timing in run.timings.values()] == [3] * 6
 
 
+def test_an_invocation_that_did_not_hold_still_is_left_out_where_others_did(tmp_path):
+    name = Name("resnet18", "tensorrt_fp16", 1, "test_latency")
+    for seed, factor in enumerate((1, 1, 3)):
+        document = data.slow_down(data.document(seed=seed), factor, "resnet18", "tensorrt_fp16")
+        unstable = {"stable": False, "unstable_reason": f"drifted by {factor}"} if factor == 3 else {}
+        data.benchmark(document, "resnet18", "tensorrt_fp16")["extra_info"].update(unstable)
+        data.write(tmp_path, f"{seed}.json", document)
+    timings = load_run(tmp_path).timings
+    assert [len(timing.invocations) for timing in timings.values()] == [3, 3, 2, 3, 3, 3]
+    assert timings[name].unstable is None
+    assert timings[name].p50_s == pytest.approx(0.002, rel=0.05)
+    for seed in range(2):
+        (tmp_path / f"{seed}.json").unlink()
+    assert load_run(tmp_path).timings[name].unstable == "drifted by 3"
+
+
 def test_a_folder_may_hold_a_model_per_file(tmp_path):
     for model in data.MODELS:
         data.write(tmp_path, f"{model}.json", data.document(models=(model,)))
