@@ -62,6 +62,38 @@ REGRESSIONS = {
 }
 
 
+# Of a detector and a segmenter: what changed, the metric by which that is seen, and the value.
+DENSE = {
+    "unmatched": ("unmatched", 1),
+    "min_iou": ("iou_error", 0.99),
+    "max_drift": ("max_drift", 1e-3),
+    "max_changed": ("max_changed", 3e-3),
+    "mean_iou": ("mask_error", 0.99),
+    "ok": ("refused", False),
+}
+
+
+@pytest.mark.parametrize("key", DENSE)
+def test_boxes_and_masks_that_got_worse_are_a_regression(compared, key):
+    metric, value = DENSE[key]
+    base, new = (data.dense(data.document(seed=1), *TWIN, **fields) for fields in ({}, {key: value}))
+    assert compared(base, new) == 1
+    assert compared.verdict(metric) == "WORSE"
+    assert len(compared.report["reasons"]) == 1
+    assert compared(new, base) == 0
+    assert compared.verdict(metric) == "BETTER"
+
+
+def test_boxes_that_are_recorded_and_not_judged_are_not_gated(compared):
+    case = ("resnet18", "tensorrt_int8")
+    base, new = (data.dense(data.document(seed=1), *case, unmatched=found) for found in (9, 40))
+    assert compared(base, new) == 0
+    assert compared.verdict("unmatched", case) == "WORSE"
+    for run in (base, new):
+        run["suite"]["weights"] = {"recipe": "pretrained", "seed": None, "digests": {"resnet18": "a"}}
+    assert compared(base, new) == 1
+
+
 @pytest.mark.parametrize(("metric", "document"), REGRESSIONS.values(), ids=REGRESSIONS.keys())
 def test_a_regression_is_exit_code_1_and_the_way_back_an_improvement(compared, metric, document):
     assert compared(data.document(), document) == 1
