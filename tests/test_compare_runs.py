@@ -138,6 +138,26 @@ def test_a_machine_that_moved_is_named_and_the_speed_up_judged(compared):
     assert compared(data.document(), data.slow_down(document, 1.1, *TWIN)) == 1
 
 
+@pytest.mark.parametrize("versions", [{}, {"torch": "99"}])
+def test_where_everything_is_slower_the_machine_is_named(compared, versions):
+    """Also across versions, where eager is no control and each twin is judged by the clock."""
+
+    def slower(*twins, eager):
+        document = data.document(seed=1, **versions)
+        for twin, factor in zip(data.TWINS, twins):
+            for model in data.MODELS:
+                document = data.slow_down(document, factor, model, twin, eager=eager)
+        compared(data.document(), document)
+        return "Everything is slower, eager and every twin" in compared.out
+
+    assert slower(1.2, 1.22, eager=1.0) is False
+    assert slower(1.2, 1.22, eager=1.21) is True
+    assert "the machine, not the twins" in compared.out
+    assert slower(1.2, 1.8, eager=1.2) is False
+    assert slower(1.0, 1.0, eager=1.2) is False
+    assert slower(0.8, 0.8, eager=0.8) is False
+
+
 def test_a_machine_that_moved_a_lot_leaves_more_in_doubt(compared):
     """Work that competes for the processor slows eager and twin by unlike factors."""
     assert compared(data.document(), data.slow_down(data.document(seed=1), 1.7, *TWIN, eager=1.5)) == 0
