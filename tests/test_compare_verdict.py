@@ -17,6 +17,7 @@ from fixtures.compare.verdict import BETTER, SAME, UNSURE, WORSE, of_numbers, of
 from fixtures.errors import UserError
 
 LIMITS = parse_gate(DEFAULT_FAIL_ON).limits
+MIB = 2**20
 METRICS = {metric.key: metric for metric in SCALARS}
 
 
@@ -127,11 +128,14 @@ def test_no_number_of_cases_makes_a_false_alarm_more_likely():
 @pytest.mark.parametrize(
     ("key", "base", "new", "expected"),
     [
-        ("host_run_peak_bytes", 100, 109, SAME),
-        ("host_run_peak_bytes", 100, 111, WORSE),
-        ("host_run_peak_bytes", 100, 120, WORSE),
-        ("host_run_peak_bytes", 111, 100, BETTER),
-        ("device_run_peak_bytes", 0, 1, WORSE),
+        ("host_run_peak_bytes", 100 * MIB, 109 * MIB, SAME),
+        ("host_run_peak_bytes", 100 * MIB, 111 * MIB, WORSE),
+        ("host_run_peak_bytes", 100 * MIB, 120 * MIB, WORSE),
+        ("host_run_peak_bytes", 111 * MIB, 100 * MIB, BETTER),
+        ("device_run_peak_bytes", 0, MIB, SAME),
+        ("device_run_peak_bytes", 0, MIB + 1, WORSE),
+        ("device_run_peak_bytes", 2 * MIB, 3 * MIB, SAME),
+        ("device_build_peak_bytes", 2 * MIB, 4 * MIB, WORSE),
         ("device_run_peak_bytes", 0, 0, SAME),
         ("max_relative_error", 1e-6, 1.9e-6, SAME),
         ("max_relative_error", 1e-6, 3e-6, WORSE),
