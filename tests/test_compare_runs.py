@@ -104,6 +104,18 @@ def test_a_regression_is_exit_code_1_and_the_way_back_an_improvement(compared, m
     assert compared.verdict(metric) == "BETTER"
 
 
+def test_the_figures_shown_are_those_judged(compared):
+    """Not the median of all calls, which differs from that of the blocks by some percent."""
+    new = data.slow_down(data.document(seed=1), 1.2, *TWIN)
+    for run in (base := data.document(), new):
+        data.benchmark(run, *TWIN)["extra_info"].update(latency_p50_s=0.0021, speedup_vs_eager=4.9)
+    assert compared(base, new) == 1
+    for metric, change in (("latency_p50_s", 0.2), ("speedup_vs_eager", -1 / 6)):
+        (found,) = [j for j in compared.report["judgements"] if (j["model"], j["twin"], j["metric"]) == (*TWIN, metric)]
+        assert found["change"] == pytest.approx(found["new"] / found["base"] - 1, abs=1e-9)
+        assert found["change"] == pytest.approx(change, abs=0.02)
+
+
 def test_what_is_not_gated_is_shown_and_passes(compared):
     document = changed("startup", build_s=200.0, engine_bytes=90 * data.MIB)
     assert compared(data.document(), document) == 0
