@@ -468,6 +468,22 @@ def test_golden_outputs_that_vanished_or_are_no_numbers_count(compared, outputs)
     assert "not finite" in compared.out
     shape = {"resnet18__eager_fp32__output": [[1, 2, 3], [3, 1, 2]]}
     assert compared(*runs, options=("--outputs", base, outputs("shape.npz", **{**TWINS, **shape}))) == 1
+    (row,) = [line for line in compared.out.splitlines() if "shape (2, 3), was (2, 2)" in line]
+    assert "not a number" not in row
+    unknown = outputs("unknown.npz", resnet18__own_fp8__output=[[1, 2]])
+    assert compared(*runs, options=("--outputs", unknown, unknown)) == 0
+    assert "not a number" not in compared.out
+
+
+def test_golden_outputs_that_hold_none_are_refused(compared, outputs):
+    """A run that answered nothing, or a file of something else, must not pass for one without a drift."""
+    full, empty = outputs("full.npz", **EAGER), outputs("empty.npz")
+    numpy.savez(full.replace("full", "other"), a=numpy.zeros(3))
+    runs = data.document(), data.document(seed=1)
+    for pair in ((empty, empty), (empty, full), (full, empty), (full, full.replace("full", "other"))):
+        assert compared(*runs, options=("--outputs", *pair)) == 2
+        assert compared.err.count("\n") == 1
+        assert "holds no outputs" in compared.err
 
 
 def test_golden_outputs_of_other_photographs_or_damaged_are_one_line(compared, outputs, tmp_path):
