@@ -31,7 +31,7 @@ LEAVES = [path for path in data.leaves(SMALL) if path]
 
 
 def test_a_run_of_ours_is_read_whole(tmp_path):
-    run = load_run(data.write(tmp_path, "run.json", data.document()))
+    run = load_run(data.write(tmp_path, "run.json", data.document()), pytest.fail)
     name = Name("resnet18", "tensorrt_fp16", 1, "test_latency")
     case = name._replace(test="")
     assert run.facts["jetpack"] == "6.2"
@@ -82,7 +82,7 @@ def test_tests_of_one_name_in_two_files_stay_apart():
 def test_a_folder_is_one_run_of_several_invocations(tmp_path):
     for seed in range(3):
         data.write(tmp_path, f"{seed}.json", data.document(seed=seed))
-    run = load_run(tmp_path)
+    run = load_run(tmp_path, pytest.fail)
     assert [len(timing.invocations) for timing in run.timings.values()] == [3] * 6
 
 
@@ -93,19 +93,19 @@ def test_an_invocation_that_did_not_hold_still_is_left_out_where_others_did(tmp_
         unstable = {"stable": False, "unstable_reason": f"drifted by {factor}"} if factor == 3 else {}
         data.benchmark(document, "resnet18", "tensorrt_fp16")["extra_info"].update(unstable)
         data.write(tmp_path, f"{seed}.json", document)
-    timings = load_run(tmp_path).timings
+    timings = load_run(tmp_path, pytest.fail).timings
     assert [len(timing.invocations) for timing in timings.values()] == [3, 3, 2, 3, 3, 3]
     assert timings[name].unstable is None
     assert timings[name].p50_s == pytest.approx(0.002, rel=0.05)
     for seed in range(2):
         (tmp_path / f"{seed}.json").unlink()
-    assert load_run(tmp_path).timings[name].unstable == "drifted by 3"
+    assert load_run(tmp_path, pytest.fail).timings[name].unstable == "drifted by 3"
 
 
 def test_a_folder_may_hold_a_model_per_file(tmp_path):
     for model in data.MODELS:
         data.write(tmp_path, f"{model}.json", data.document(models=(model,)))
-    assert {name.model for name in load_run(tmp_path).timings} == set(data.MODELS)
+    assert {name.model for name in load_run(tmp_path, pytest.fail).timings} == set(data.MODELS)
 
 
 def test_a_test_that_failed_in_one_invocation_has_failed(tmp_path):
@@ -113,7 +113,7 @@ def test_a_test_that_failed_in_one_invocation_has_failed(tmp_path):
     document["suite"]["cases"][0].update(outcome="failed", reason="got 3")
     data.write(tmp_path, "0.json", document)
     data.write(tmp_path, "1.json", data.document())
-    assert load_run(tmp_path).outcomes["test_latency[resnet18-eager_fp32]"].outcome == "failed"
+    assert load_run(tmp_path, pytest.fail).outcomes["test_latency[resnet18-eager_fp32]"].outcome == "failed"
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,31 @@ def test_a_folder_of_several_machines_is_no_run(tmp_path, key, value, named):
     data.write(tmp_path, "0.json", data.document())
     data.write(tmp_path, "1.json", data.document(**{key: value}))
     with pytest.raises(UserError, match=f"differ in {named}.*history"):
-        load_run(tmp_path)
+        load_run(tmp_path, pytest.fail)
 
 
 def test_a_folder_alone_is_a_history_by_date(tmp_path):
     for name, date in (("b", "2026-01-01"), ("a", "2026-03-01"), ("c", "2026-02-01")):
         data.write(tmp_path, f"{name}.json", {**data.document(), "datetime": f"{date}T00:00:00"})
-    assert [Path(run.label).name for run in load_runs([tmp_path])] == ["b.json", "c.json", "a.json"]
+    assert [Path(run.label).name for run in load_runs([tmp_path], pytest.fail)] == ["b.json", "c.json", "a.json"]
+
+
+def test_documents_of_another_kind_in_a_folder_are_left_out_with_a_line(tmp_path, capsys):
+    """A folder of artefacts holds reports and settings beside the runs."""
+    data.write(tmp_path, "run.json", data.document())
+    data.write(tmp_path, "report.json", {"schema": 1, "judgements": []})
+    data.write(tmp_path, "list.json", [])
+    told = []
+    assert len(load_runs([tmp_path], told.append)) == 1
+    assert told == [f"{tmp_path / name}: left out, since it is no run" for name in ("list.json", "report.json")]
+    assert load_run(tmp_path, told.append).facts["jetpack"] == "6.2"
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().err.count("left out, since it is no run\n") == 2
+    (tmp_path / "run.json").write_text("[")  # Damaged is not of another kind: a run may be missing.
+    assert main([str(tmp_path)]) == 2
+    (tmp_path / "run.json").unlink()
+    assert main([str(tmp_path)]) == 2
+    assert "none of its .json files is a run" in capsys.readouterr().err
 
 
 DAMAGED = {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import subprocess
+import sys
 
 import numpy
 import pytest
@@ -502,6 +505,30 @@ def test_a_report_that_cannot_be_written_is_one_line(compared, tmp_path):
     assert compared(data.document(), options=("--markdown", str(tmp_path / "no" / "folder.md"))) == 2
     assert "cannot be written" in compared.err
     assert compared.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--markdown", "--html", "--json"])
+def test_a_report_is_not_written_over_what_is_compared(capsys, tmp_path, option, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("0.json", "1.json"):
+        data.write(tmp_path, name, data.document())
+    other = "--json" if option != "--json" else "--html"
+    for written in ((option, "1.json"), (option, str(tmp_path / "0.json")), (option, "made", other, "made")):
+        assert main(["0.json", "1.json", *written]) == 2
+        assert f"{written[-1]} is a run or another report" in capsys.readouterr().err
+        assert json.loads((tmp_path / "1.json").read_text()) == data.document()
+        assert not (tmp_path / "made").exists()
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path, root):
+    """`| head -1`: no traceback, and the exit code stays the comparison's."""
+    paths = [str(data.write(tmp_path, f"{i}.json", data.document(seed=i))) for i in range(2)]
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "fixtures.compare", *paths]
+    done = subprocess.run(command, cwd=root, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_wrong_gate_is_exit_code_2(compared):

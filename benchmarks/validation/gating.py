@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from fixtures.compare.gate import PASS, REGRESSION  # noqa: E402
 from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
-from fixtures.compare.load import load_runs  # noqa: E402
+from fixtures.compare.load import load_file  # noqa: E402
 from fixtures.compare.metrics import LATENCY, SCALARS, Metric  # noqa: E402
 from fixtures.compare.report import Report, make_report  # noqa: E402
 from fixtures.compare.run import Blocks, Name, Run, Timing  # noqa: E402
@@ -70,7 +70,7 @@ def collect(folder: Path, runs: int, names: str) -> None:
 def judge(folder: Path) -> None:
     """Prints every table."""
     files = sorted(folder.glob("*.json"))
-    runs = [load_runs([path])[0] for path in files]
+    runs = [load_file(path) for path in files]
     print(f"{len(runs)} runs of {files[0].name} to {files[-1].name}: {', '.join(sorted(map(str, twins(runs[0]))))}\n")
     scatter(runs)
     noise = numpy.random.default_rng(0)
