@@ -429,6 +429,18 @@ def test_a_history_names_the_first_run_of_a_regression(compared):
     assert "since" in compared.out
 
 
+def test_a_regression_that_came_back_is_dated_by_its_return(compared):
+    """And a run in between that cannot tell is no return."""
+    good, bad = data.document(seed=1), data.slow_down(data.document(seed=2), 1.2, *TWIN)
+    data.row(bad, "cases", "mobilenet_v2", "tensorrt_fp16").update(outcome="skipped", reason="no TensorRT")
+    noisy = data.slow_down(data.document(seed=4, scatter=0.3), 1.1, *TWIN)
+    data.row(noisy, "cases", "mobilenet_v2", "tensorrt_fp16").update(outcome="skipped", reason="no TensorRT")
+    assert compared(data.document(), bad, good, bad, noisy, bad) == 1
+    (since,) = {j["since"] for j in compared.report["judgements"] if j["metric"] == "latency_p50_s" and j["since"]}
+    assert since.endswith("3.json")
+    assert compared.report["changes"][0]["since"].endswith("3.json")
+
+
 def test_a_regression_that_was_mended_passes(compared):
     bad = data.slow_down(data.document(seed=1), 1.2, *TWIN)
     assert compared(data.document(), bad, data.document(seed=2)) == 0
