@@ -207,6 +207,20 @@ def test_markdown_fits_a_comment_however_many_cases():
     assert text.count("<details>") == text.count("</details>") > 0
 
 
+def test_markdown_fits_a_comment_however_many_runs():
+    """With names and reasons as long as they may be; the base and the newest runs are its columns."""
+    base, *runs = (data.document(models=("resnet18",), seed=s, torch=f"2.{s}{'x' * 190}") for s in range(60))
+    for run in runs:
+        for row in run["suite"]["cases"]:
+            row.update(outcome="failed", reason="y" * 200)
+    long = [run_of(one, f"{'folder/' * 25}run-{number}.json") for number, one in enumerate((base, *runs))]
+    text = markdown.render(make_report(long, parse_gate(DEFAULT_FAIL_ON), allow_different=False))
+    assert len(text) < 65_536
+    assert "run-0.json" in text and "run-59.json" in text and "run-55.json" in text and "run-54.json" not in text
+    assert "54 more runs between them" in text
+    assert "### " not in text and text.count("<details>") == text.count("</details>")
+
+
 def test_markdown_opens_with_the_verdict_and_collapses_the_rest():
     text = markdown.render(report(data.document(), regression()))
     assert text.startswith("## ❌ Regression: 2 findings\n")
