@@ -189,6 +189,12 @@ def test_an_unsteady_control_is_named():
     assert summarise([1.0] * 30, eager, Plan(10, 3, 3)).unstable_reason == "eager drifted by +100%"
 
 
+def test_on_a_gpu_an_unsteady_eager_says_nothing_of_the_twin():
+    eager = [1.0] * 15 + [2.0] * 15
+    assert summarise([1.0] * 30, eager, Plan(10, 3, 3), eager_is_control=False).unstable_reason is None
+    assert summarise(eager, eager, Plan(10, 3, 3), eager_is_control=False).unstable_reason == "drifted by +100%"
+
+
 def test_fewer_rounds_than_thirty_are_said():
     assert summarise([1.0] * 29, [], Plan(29, 1, 0)).unstable_reason == "only 29 rounds"
     assert summarise([1.0] * 30, [], Plan(10, 3, 0)).unstable_reason is None

@@ -166,9 +166,10 @@ def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float, own: boo
 
 
 def slowed(timing: Timing, factor: float) -> Timing:
-    """The timing of a twin that takes so many times as long."""
+    """The timing of a twin that takes so many times as long, on a GPU since its kernels do."""
     slow = [Blocks(tuple(block * factor for block in part.twin), part.eager) for part in timing.invocations]
-    return replace(timing, p50_s=timing.p50_s * factor, invocations=tuple(slow))
+    gpu = timing.gpu and timing.gpu._replace(device_s=timing.gpu.device_s * factor)
+    return replace(timing, p50_s=timing.p50_s * factor, invocations=tuple(slow), gpu=gpu)
 
 
 def resampled_pairs(runs: Sequence[Run], noise: numpy.random.Generator, same_run: bool) -> Iterator[Pair]:
