@@ -37,6 +37,23 @@ class Odd(nn.Module):
         return batch
 
 
+class Harmless(nn.Module):
+    """Calls without a converter that lose nothing: a question, the tensor itself, a constant."""
+
+    def forward(self, batch):
+        assert batch.is_floating_point()
+        return torch.cat([torch.relu_(batch * 2).float(), torch.zeros_like(batch), batch.new_ones(batch.shape)])
+
+
+class Pasted(nn.Module):
+    """Writes what the network gave into a constant, as a detector's transform does."""
+
+    def forward(self, batch):
+        pasted = batch.new_zeros(batch.shape)
+        pasted[0].copy_(batch[0])
+        return torch.relu(pasted)
+
+
 @pytest.mark.parametrize("precision", torch2trt.PRECISIONS)
 def test_a_state_dict_is_stored_loaded_and_agrees(package, precision, tmp_path):
     model, example = small_model(), photographs()
@@ -112,6 +129,42 @@ def test_a_layer_without_converter_is_refused_in_one_line(package, tmp_path):
         built(torch2trt, tmp_path, small_model(Odd()))
     assert str(error.value).startswith("torch2trt cannot convert Sequential: AttributeError: 'Tensor' object has no")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "layer, lost",
+    [
+        (nn.ReLU6(), "torch.nn.functional.hardtanh"),
+        (nn.ReLU6(inplace=True), "torch.nn.functional.hardtanh"),
+        (nn.Hardswish(inplace=True), "torch.nn.functional.hardswish"),
+        (nn.Sequential(nn.Hardsigmoid(), nn.Mish()), "torch.nn.functional.hardsigmoid, torch.nn.functional.mish"),
+        (Pasted(), "torch.Tensor.copy_"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_an_operator_that_would_be_dropped_is_refused_before_the_build(newest, layer, lost, tmp_path, capsys):
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), layer, nn.ReLU())
+    before = dict(newest.CONVERTERS)
+    with pytest.raises(UserError) as error:
+        built(torch2trt, tmp_path, model)
+    assert str(error.value).startswith(f"torch2trt has no converter for {lost} of Sequential and would drop it")
+    assert "tensorrt twins" in str(error.value) and "\n" not in str(error.value)
+    assert newest.trt.double.built is None and before == newest.CONVERTERS
+    assert capsys.readouterr().out == "", "its own warnings name harmless operators too"
+
+
+def test_calls_without_a_converter_that_lose_nothing_pass(newest, tmp_path, capsys):
+    twin, _ = built(torch2trt, tmp_path, Harmless())
+    assert relative_error(twin(photographs()), Harmless()(photographs())) < 1e-5
+    assert capsys.readouterr().out == ""
+
+
+def test_a_dropped_operator_passes_with_a_converter_of_the_user_s_or_through_onnx(newest, tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU6())
+    built(torch2trt, tmp_path, model, options=BuildOptions(use_onnx=True))
+    relu6 = newest.CONVERTERS["torch.nn.functional.relu6"]
+    newest.CONVERTERS["torch.nn.functional.hardtanh"].update(converter=relu6["converter"], is_real=True)
+    built(torch2trt, tmp_path, model)
 
 
 def test_an_engine_that_cannot_be_built_gives_tensorrt_s_reason(package, tmp_path):

@@ -1,14 +1,15 @@
 """An executing double of the part of the module torch2trt that the suite calls; it works on the double of TensorRT.
 
 It has the original's habits: it asks TensorRT for a new logger, builder and config at each conversion, leaves `_trt`
-attributes on parameters and inputs that make the next conversion of them fail, says nothing when TensorRT returns None,
-reads a whole batch from whatever address a calibration set gives, and does not import beside a TensorRT without
-calibrators.
+attributes on parameters and inputs that make the next conversion of them fail, goes on after an operator without
+converter (tests/doubles/tracing_double.py), says nothing when TensorRT returns None, reads a whole batch from whatever
+address a calibration set gives, and does not import beside a TensorRT without calibrators.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import ctypes
 import importlib.machinery
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, List
 
 from fixtures.outputs import from_graph
+from tests.doubles import tracing_double
 
 
 def make(trt: types.ModuleType) -> types.ModuleType:
@@ -33,6 +35,7 @@ def make(trt: types.ModuleType) -> types.ModuleType:
     package.__path__ = []
     package.trt = trt
     package.double = types.SimpleNamespace(without_converter=(), calls=[], calibrated=[])
+    package.CONVERTERS = tracing_double.converters()
     package.dataset = types.ModuleType("torch2trt.dataset")
 
     class ListDataset:
@@ -96,8 +99,12 @@ def make(trt: types.ModuleType) -> types.ModuleType:
             if hasattr(tensor, "_trt"):
                 raise AttributeError("'NoneType' object has no attribute 'get_output'")
             tensor._trt = "a tensor of the network"
+        with contextlib.nullcontext() if use_onnx else tracing_double.tracing(package.CONVERTERS):
+            answer = module(*inputs)
         if any(isinstance(layer, package.double.without_converter) for layer in module.modules()):
             raise AttributeError("'Tensor' object has no attribute '_trt'")
+        for tensor in [] if use_onnx else tracing_double.tensors(answer):
+            tensor._trt  # noqa: B018  the output is marked
         builder = trt.Builder(trt.Logger(log_level))
         config = builder.create_builder_config()
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))
