@@ -182,6 +182,15 @@ def test_one_engine_serves_every_batch_size_of_its_profile(trt, precision, tmp_p
         tensorrt.load(path, photographs(5), precision)
 
 
+def test_a_type_that_torch_does_not_have_is_refused_in_one_line(trt, tmp_path, monkeypatch):
+    from fixtures import tensorrt_engine
+
+    _, path = built(tensorrt, tmp_path)
+    monkeypatch.delitem(tensorrt_engine.TORCH_TYPES, "FLOAT")
+    with pytest.raises(UserError, match="the engine's input has TensorRT's type FLOAT, which torch does not have; let"):
+        tensorrt.load(path, photographs(), "fp32")
+
+
 @pytest.mark.parametrize("damage", [lambda plan: plan[: len(plan) // 2], lambda plan: b"garbage", lambda plan: b""])
 def test_a_damaged_engine_is_refused_in_one_line(trt, damage, tmp_path):
     _, path = built(tensorrt, tmp_path)

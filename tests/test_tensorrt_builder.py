@@ -82,6 +82,31 @@ def test_a_refused_node_is_named_with_the_parser_s_reason(trt, tmp_path, monkeyp
     assert str(error.value).startswith(expected)
 
 
+def test_tensorrt_s_own_plugins_are_registered_once_before_parsing_and_loading(trt, tmp_path):
+    _, path = built(tensorrt, tmp_path)
+    tensorrt.load(path, photographs(), "fp32")
+    assert trt.double.calls == ["plugins", "parse", "deserialise", "deserialise"]
+
+
+def test_a_process_that_only_loads_registers_them_too(monkeypatch, tmp_path):
+    on_host.tensorrt(monkeypatch, "10.3.0")
+    _, path = built(tensorrt, tmp_path)
+    trt = on_host.tensorrt(monkeypatch, "10.3.0")
+    tensorrt.load(path, photographs(), "fp32")
+    assert trt.double.calls == ["plugins", "deserialise"]
+
+
+def test_the_first_errors_are_kept_however_many_follow(newest):
+    from fixtures import tensorrt_logger
+
+    logger = tensorrt_logger.recorder(newest)
+    for message in ("the cause", *(f"consequence {number}" for number in range(100))):
+        logger.log(newest.ILogger.ERROR, message)
+    assert tensorrt_logger.reason(newest).startswith("the cause; consequence 0; ")
+    tensorrt_logger.forget(newest)
+    assert tensorrt_logger.reason(newest) == "it gave no reason"
+
+
 def test_a_file_that_is_no_model_is_refused(trt, tmp_path):
     path = tmp_path / "graph.onnx"
     path.write_bytes(b"")

@@ -112,6 +112,7 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
         def parse_from_file(self, model: str) -> bool:
             import onnx
 
+            trt.double.calls.append("parse")
             try:
                 parsed = onnx.load(model)
                 parsed.graph.input[0]

@@ -29,6 +29,7 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
         def __exit__(self, *exception: Any) -> None: ...
 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> Any:
+            trt.double.calls.append("deserialise")
             try:
                 facts, model = _unpacked(bytes(serialized_engine))
                 if facts["version"] != trt.__version__:

@@ -25,12 +25,14 @@ def make(version: str) -> types.ModuleType:
 
     Its attribute `double` is for tests: `unsupported_kernels` (operators that no engine can be built with, as on a GPU
     too new), `timed` (how many layers each build timed afresh), `built` (the config of the last build), `alive`
-    (engines and contexts not yet freed).
+    (engines and contexts not yet freed), `calls` (what was done in which order: plugins, parse, deserialise).
     """
     trt = types.ModuleType("tensorrt")
     trt.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
     trt.__version__ = version
-    trt.double = types.SimpleNamespace(unsupported_kernels=set(), timed=[], built=None, alive=weakref.WeakSet())
+    trt.double = types.SimpleNamespace(
+        unsupported_kernels=set(), timed=[], built=None, alive=weakref.WeakSet(), calls=[]
+    )
     numbers = tuple(int(part) for part in version.split("."))
     _add_enumerations(trt, numbers)
     _add_loggers(trt)
@@ -86,4 +88,8 @@ def _add_loggers(trt: types.ModuleType) -> None:
             if severity <= self.min_severity:
                 print(f"[TRT] {msg}")
 
-    trt.ILogger, trt.Logger = ILogger, Logger
+    def init_libnvinfer_plugins(logger: Any, namespace: str) -> bool:
+        trt.double.calls.append("plugins")
+        return bool(engine_double.checked(logger)) and namespace == ""
+
+    trt.ILogger, trt.Logger, trt.init_libnvinfer_plugins = ILogger, Logger, init_libnvinfer_plugins
