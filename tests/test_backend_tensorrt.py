@@ -260,6 +260,25 @@ def test_replay_from_a_cuda_graph_is_an_option(newest, tmp_path, monkeypatch):
     assert captured_example is example and relative_error(twin(example), small_model()(example).detach()) < 1e-5
 
 
+def test_an_engine_that_cannot_be_captured_is_closed_and_refused_in_one_line(newest, tmp_path, monkeypatch):
+    from fixtures.backends import cuda_graph
+
+    def refuse(twin, example):
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nCompile with …")
+
+    monkeypatch.setattr(cuda_graph, "CudaGraphTwin", refuse)
+    built(tensorrt, tmp_path)[0].close()
+    with pytest.raises(UserError) as error:
+        tensorrt.load(tmp_path / "artefact.engine", photographs(), "fp32", BuildOptions(cuda_graph_replay=True))
+    assert str(error.value) == (
+        "artefact.engine cannot be captured in a CUDA graph: CUDA error: operation not permitted when stream is "
+        "capturing; leave out --tensorrt-replay"
+    )
+    del error
+    gc.collect()
+    assert not list(newest.double.alive)
+
+
 @pytest.mark.parametrize(
     "given, expected",
     [

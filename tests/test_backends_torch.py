@@ -114,6 +114,20 @@ def test_closing_frees_the_graph(host_graphs):
     assert graph.freed and twin._answer is None
 
 
+def test_closing_closes_the_twin_that_was_captured(host_graphs):
+    class Inner(Recorded):
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    inner = Graph.model = Inner()
+    twin = cuda_graph.CudaGraphTwin(inner, torch.randn(2, 4))
+    assert not inner.closed
+    twin.close()
+    assert inner.closed
+
+
 def test_float16_is_a_copy_with_float32_outside():
     model = nn.PReLU(4).eval()  # One of the few that torch 2.1 runs in float16 on a CPU.
     half = cuda_device.in_precision(model, "fp16")
