@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
+
 import pytest
 from torch import nn
 
-from fixtures import tensorrt_builder
+from fixtures import tensorrt_builder, timing_cache
 from fixtures.backends import tensorrt
 from fixtures.build_options import BuildOptions
+from fixtures.engines import EngineWarning
 from fixtures.errors import UserError
 from tests.doubles import on_host
 from tests.doubles.small import built, photographs, small_model
@@ -136,16 +140,55 @@ def test_a_second_build_replays_the_timing_cache(trt, tmp_path):
     assert trt.double.timed[3] == 0, "what was timed before is kept"
 
 
-@pytest.mark.parametrize("stored", [b"garbage", b'{"version": "7.1", "known": {}}'])
-def test_a_damaged_or_foreign_timing_cache_counts_as_empty(trt, stored, tmp_path):
+def cut(content):
+    return content[:-1]
+
+
+def of_another_version(content):
+    foreign = b'{"version": "7.1", "known": {}}'
+    return hashlib.sha256(foreign).digest() + foreign
+
+
+@pytest.mark.parametrize("change", [cut, of_another_version, lambda content: b"garbage"])
+def test_a_damaged_or_foreign_timing_cache_counts_as_empty(trt, change, tmp_path):
     options = BuildOptions(timing_folder=tmp_path / "timing")
     built(tensorrt, tmp_path, options=options)
     (kept,) = (tmp_path / "timing").iterdir()
-    kept.write_bytes(stored)
+    kept.write_bytes(change(kept.read_bytes()))
     built(tensorrt, tmp_path, options=options)
     assert trt.double.timed[1] == trt.double.timed[0]
     built(tensorrt, tmp_path, options=options)
     assert trt.double.timed[2] == 0
+
+
+def test_a_damaged_timing_cache_never_reaches_tensorrt(newest, tmp_path, monkeypatch):
+    options = BuildOptions(timing_folder=tmp_path / "timing")
+    built(tensorrt, tmp_path, options=options)
+    (kept,) = (tmp_path / "timing").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-1])
+    given, create = [], newest.IBuilderConfig.create_timing_cache
+    monkeypatch.setattr(
+        newest.IBuilderConfig,
+        "create_timing_cache",
+        lambda config, stored: given.append(stored) or create(config, stored),
+    )
+    built(tensorrt, tmp_path, options=options)
+    assert given == [b""]
+
+
+def test_the_run_says_that_a_timing_cache_is_damaged_and_removes_it(newest, tmp_path):
+    folder = tmp_path / "timing"
+    built(tensorrt, tmp_path, options=BuildOptions(timing_folder=folder))
+    (kept,) = folder.iterdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        timing_cache.remove_damaged(folder)
+        timing_cache.remove_damaged(None)
+    assert kept.is_file()
+    kept.write_bytes(kept.read_bytes()[:-1])
+    with pytest.warns(EngineWarning, match="timing cache: .*timing is refused and made anew: its checksum is wrong"):
+        timing_cache.remove_damaged(folder)
+    assert not kept.exists()
 
 
 def test_progress_is_reported_where_tensorrt_tells(trt, tmp_path, monkeypatch):
