@@ -38,8 +38,9 @@ def wheels(pytestconfig, tmp_path_factory):
 
 @pytest.mark.parametrize("requirement", stub_libraries.WHEELS)
 def test_every_name_is_in_the_real_bindings(requirement, wheels, tmp_path, root):
-    if "==10.3" in requirement and sys.version_info >= (3, 13):
-        pytest.skip("TensorRT 10.3 has bindings for Python 3.8 to 3.12")
+    reason = stub_libraries.without_wheel(requirement, sys.version_info[:2])
+    if reason:
+        pytest.skip(reason)
     if not WANTED and not stub_libraries.is_there(requirement, wheels):
         pytest.skip(OUT_OF_REACH)
     bindings = stub_libraries.unpack(stub_libraries.wheel(requirement, wheels), tmp_path)
@@ -54,9 +55,25 @@ def test_every_name_is_in_the_real_bindings(requirement, wheels, tmp_path, root)
     report = json.loads(done.stdout)
     assert report["version"] == requirement.partition("==")[2]
     assert report["missing"] == [], f"not in TensorRT {report['version']}: put it behind a branch on the version"
-    assert report.get("double_alone", []) == [], "the double offers what the real one does not: take it out"
+    doubled = report["version"] in VERSIONS
+    assert ("double_alone" in report) is doubled, "the double of this version was not held against it"
+    if doubled:
+        assert report["double_alone"] == [], "the double offers what the real one does not: take it out"
     assert report["callbacks_work"], "logger or progress monitor cannot be derived from its classes"
     assert done.returncode == 0
+
+
+def test_every_double_is_held_against_real_bindings_but_those_that_no_registry_has():
+    real = {requirement.partition("==")[2] for requirement in stub_libraries.WHEELS}
+    assert set(VERSIONS) - real == {"8.4.1.5"}, "8.4 and 8.5 came with JetPack and NVIDIA's own index alone"
+
+
+def test_wheels_are_missing_only_where_the_table_says_so():
+    missing = {python: [name for name in stub_libraries.WHEELS if stub_libraries.without_wheel(name, (3, python))]
+               for python in range(8, 14)}  # fmt: skip
+    old, newer = "tensorrt-bindings==8.6.1", "tensorrt-cu12-bindings==10.3.0"
+    assert missing == {8: [], 9: [], 10: [], 11: [], 12: [old], 13: [old, newer]}
+    assert stub_libraries.without_wheel(old, (3, 13)) == f"{old} has no wheel for Python 3.13, 3.11 is the last"
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -12,17 +12,20 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Optional, Tuple
 
 # Where the tests look for wheels and put those that they fetch.
 FOLDER_VARIABLE = "TENSORRT_BINDINGS"
-WHEELS = (
-    "tensorrt-bindings==8.6.1",
-    "tensorrt-cu12-bindings==10.3.0",
-    "tensorrt-cu12-bindings==10.13.3.9",
-    "tensorrt-cu12-bindings==10.16.1.11",
-    "tensorrt-cu12-bindings==11.0.0.114",
-    "tensorrt-cu13-bindings==11.4.0.106",
-)
+# Each with the last Python that it has a wheel for, None where that is 3.13 or newer; all have
+# one for Python 3.8.
+WHEELS = {
+    "tensorrt-bindings==8.6.1": (3, 11),
+    "tensorrt-cu12-bindings==10.3.0": (3, 12),
+    "tensorrt-cu12-bindings==10.13.3.9": None,
+    "tensorrt-cu12-bindings==10.16.1.11": None,
+    "tensorrt-cu12-bindings==11.0.0.114": None,
+    "tensorrt-cu13-bindings==11.4.0.106": None,
+}
 LIBRARIES = ("libnvinfer.so", "libnvinfer_plugin.so", "libnvonnxparser.so", "libnvparsers.so")
 FUNCTIONS = (
     "createInferBuilder_INTERNAL", "createInferRefitter_INTERNAL", "createInferRuntime_INTERNAL",
@@ -33,6 +36,14 @@ FUNCTIONS = (
     "_ZN14nvcaffeparser117createCaffeParserEv", "_ZN14nvcaffeparser123shutdownProtobufLibraryEv",
 )  # fmt: skip
 DOWNLOAD_TIMEOUT_S = 120
+
+
+def without_wheel(requirement: str, python: Tuple[int, int]) -> Optional[str]:
+    """Why there is no wheel of it for this Python; None where there must be one."""
+    last = WHEELS[requirement]
+    if last is None or python <= last:
+        return None
+    return f"{requirement} has no wheel for Python {python[0]}.{python[1]}, {last[0]}.{last[1]} is the last"
 
 
 def is_there(requirement: str, folder: Path) -> bool:
