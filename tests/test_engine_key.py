@@ -1,0 +1,69 @@
+"""The key of an engine: what must make another one, and what must not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy
+import pytest
+
+from fixtures import engine_key, machine
+from fixtures.backends import TWINS
+from fixtures.build_options import DEFAULT
+from fixtures.worker import Job
+from fixtures.zoo import MODELS, ModelSpec
+
+SPEC, TWIN = MODELS["resnet18"], TWINS["onnxruntime_fp32"]
+JOB = Job("resnet18", TWIN.name, Path("w.pth"), numpy.zeros((1, 3, 8, 8), "float32"), "cpu", DEFAULT)
+OWN = ModelSpec("own", builder=lambda: None, preprocess=lambda picture: picture)
+
+
+def test_the_key_can_be_written_and_is_the_same_for_the_same_engine():
+    found = engine_key.facts(SPEC, TWIN, "a" * 64, JOB)
+    assert found == engine_key.facts(SPEC, TWIN, "a" * 64, JOB)
+    assert json.loads(json.dumps(found)) == found
+    assert {"model", "weights", "input_shape", "backend", "precision", "recipe", "torchvision"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    "spec, twin, weights, job",
+    [
+        (MODELS["resnet50"], TWIN, "a", JOB),
+        (SPEC, TWINS["onnxruntime_int8"], "a", JOB),
+        (SPEC, TWIN, "b", JOB),
+        (SPEC, TWIN, "a", replace(JOB, example=numpy.zeros((2, 3, 8, 8), "float32"))),
+    ],
+    ids=["model", "precision", "weights", "shape"],
+)
+def test_another_model_precision_state_or_shape_is_another_engine(spec, twin, weights, job):
+    assert engine_key.facts(spec, twin, weights, job) != engine_key.facts(SPEC, TWIN, "a", JOB)
+
+
+def test_another_torchvision_is_another_engine(monkeypatch):
+    before, found = engine_key.facts(SPEC, TWIN, "a", JOB), machine.facts("cpu")
+    monkeypatch.setattr(machine, "facts", lambda run_device: {**found, "torchvision": "0.0.1"})
+    assert engine_key.facts(SPEC, TWIN, "a", JOB) == {**before, "torchvision": "0.0.1"}
+
+
+@pytest.mark.parametrize("name", [*engine_key.RECIPE, "backends/onnxruntime.py"])
+def test_every_file_of_the_recipe_counts(name, monkeypatch):
+    before, read = engine_key.recipe(TWIN), Path.read_bytes
+    changed = Path(engine_key.__file__).parent / name
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path == changed else b""))
+    assert engine_key.recipe(TWIN) != before
+
+
+def test_another_backend_s_file_does_not_count(monkeypatch):
+    assert engine_key.recipe(TWINS["tensorrt_fp32"]) != engine_key.recipe(TWINS["torch2trt_fp32"])
+    assert engine_key.recipe(TWINS["tensorrt_fp32"]) == engine_key.recipe(TWINS["tensorrt_fp16"])
+
+
+def test_the_user_s_file_counts_for_the_user_s_models_alone(tmp_path):
+    keys = []
+    for text in ("# one\n", "# another\n"):
+        path = tmp_path / f"{len(keys)}.py"
+        path.write_text(text)
+        keys.append([engine_key.facts(spec, TWIN, "a", JOB, [path]) for spec in (OWN, SPEC)])
+    assert keys[0][0] != keys[1][0] and keys[0][1] == keys[1][1]
