@@ -260,6 +260,7 @@ def test_the_stand_in_must_give_few_boxes_of_different_scores_on_nine_in_ten_pho
     good = dataclasses.replace(many, boxes=many.boxes[1:], scores=many.scores[1:], labels=many.labels[1:])
     photographs = [{0: boxes(), 61: many, "alike": alike}[wrong]] * spoilt + [good, REFERENCE] * 25
     assert with_few_boxes(photographs[:50]) == 50 - spoilt
+    assert with_few_boxes([boxes((0, 0, 9, 9, 0.5, 1))]) == 1
     fault = stand_in_fault(photographs[:50])
     assert (fault == "") == right and (right or f"on only {50 - spoilt} of 50 photographs" in fault)
 

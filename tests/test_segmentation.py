@@ -84,6 +84,50 @@ def test_what_is_wrong_is_refused(actual, reason):
     assert reason in lines[0] and [line.split()[0] for line in lines[1:-1]] == ["got", "expected", "tolerance", "where"]
 
 
+def test_every_limit_is_inclusive():
+    """Of 64 pixels four change, from a class of 32 to one of 32: 28 / 32 and 32 / 36 are the IoU."""
+    reference = numpy.zeros((2, 8, 8), int)
+    reference[0, 4:], reference[1, :, 4:] = 1, 1
+    actual = reference.copy()
+    actual[0, 4, :4] = 0
+    mean = mean_iou(actual, reference)
+    assert mean == pytest.approx((60 / 64 + 64 / 68) / 2)
+    assert judge_masks(actual, reference, MaskTolerance("fp32", 4 / 64, mean, "by hand"), NAMES)
+    assert not judge_masks(actual, reference, MaskTolerance("fp32", 3.9 / 64, mean, "by hand"), NAMES)
+    assert not judge_masks(actual, reference, MaskTolerance("fp32", 4 / 64, mean + 1e-9, "by hand"), NAMES)
+    # Half of the second photograph is the first one's, so three quarters of both.
+    assert judge_masks(reference, reference, MaskTolerance("fp32", 0.25, 0.5, "by hand"), NAMES)
+    frozen = judge_masks(reference, reference, MaskTolerance("fp32", 0.26, 0.5, "by hand"), NAMES)
+    assert frozen.reasons == ("the reference's masks hardly depend on the photograph: a frozen engine would pass",)
+
+
+def test_what_a_reader_and_the_json_of_a_run_are_told():
+    """Ten of the 100 pixels of a class of two photographs go to the other: (90 / 100 + 100 / 110) / 2."""
+    actual = masks()
+    actual[1, 0, :10] = 1
+    found = judge_masks(actual, masks(), TOLERANCE, NAMES)
+    assert found.report("lraspp x").splitlines() == [
+        "lraspp x: masks do not agree: 10.00% of hen.jpg changed class",
+        "  got        at most 10.00% of a photograph changed, mean IoU 0.904545",
+        "  expected   at most 5.00% of a photograph changed, mean IoU from 0.9",
+        "  tolerance  fp32: for a test",
+        "  where      hen.jpg",
+        "See whether the raw map agrees (test_agreement): if it does, these weights hardly decide.",
+    ]
+    assert found.as_dict() == {
+        "ok": False,
+        "reasons": ["10.00% of hen.jpg changed class"],
+        "max_changed": 0.1,
+        "changed_pixels": 10,
+        "mean_iou": pytest.approx(0.904545),
+        "changed_limit": 0.05,
+        "mean_iou_limit": 0.9,
+        "worst": "hen.jpg",
+    }
+    right = judge_masks(masks(), masks(), TOLERANCE, NAMES).report("lraspp x")
+    assert right == "lraspp x: masks agree, 0 pixels changed class, at most 0.00% of a photograph changed, mean IoU 1"
+
+
 def test_a_reference_that_never_changes_is_refused():
     same = numpy.stack([masks()[0]] * 2)
     assert "frozen engine" in judge_masks(same, same, TOLERANCE, NAMES).reasons[0]
