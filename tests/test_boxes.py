@@ -113,6 +113,21 @@ def test_wrong_boxes_are_refused(mutant, precision, detector, decoder):
     assert judge(found, found, TABLE[precision], decoder.limits, NAMES)
 
 
+def test_20_runs_that_round_differently_are_judged_alike(detector, decoder):
+    """Rounding moves every number by up to a millionth, about what fp32 costs; boxes and scores move with it."""
+    right, limit = {name: array[:3] for name, array in detector.reference.items()}, TABLE["fp32"]
+    eagers, found = decoder.boxes_of(right, PHOTOGRAPHS[:3]), []
+    for seed in range(20):
+        noise = numpy.random.default_rng(seed)
+        rounded = {
+            name: array * (1 + noise.uniform(-1e-6, 1e-6, array.shape)).astype(array.dtype)
+            for name, array in right.items()
+        }
+        found.append(judge(decoder.boxes_of(rounded, PHOTOGRAPHS[:3]), eagers, limit, decoder.limits, NAMES[:3]))
+    assert {(bool(one), one.matched, one.unmatched, one.excused) for one in found} == {(True, found[0].boxes, 0, 0)}
+    assert found[0].boxes > 20 and len({one.max_drift for one in found}) == 20, "20 runs that are not the same"
+
+
 def test_boxes_off_by_8_pixels_are_off_by_8_pixels_of_the_input(detector, decoder):
     """Whatever size the photograph has."""
     found, (photograph,) = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0], PHOTOGRAPHS[:1]
