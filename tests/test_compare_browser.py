@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fixtures.compare import html
@@ -81,6 +83,35 @@ def test_rows_are_found_by_words_and_the_same_can_be_hidden(opened):
     assert rows
     assert not any("SAME" in row for row in rows)
     assert page.run("return document.getElementById('shown').textContent") == f"{len(rows)} rows"
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_pages_of_real_runs_fit_a_desk_and_a_phone(opened, root, width):
+    for name, count in (("cpu-2-cores", 2), ("h200-detection", 1), ("cpu-2-cores-detection", 3)):
+        document = json.loads((root / "docs" / "runs" / f"{name}.json").read_text(encoding="utf-8"))
+        page = opened(*[document] * count)
+        page.command("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        assert page.run("return document.documentElement.scrollWidth") <= width
+        boxes = "[...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect())"
+        assert page.run(f"return Math.min(...{boxes}.map(box => box.height))") > 6
+        text = page.run("return document.body.textContent")
+        cases = {(bench["extra_info"]["model"], bench["extra_info"]["twin"]) for bench in document["benchmarks"]}
+        assert [case for case in cases if " ".join(case) not in text] == []
+    page.command("Emulation.clearDeviceMetricsOverride")
+
+
+def test_every_region_and_control_has_a_name_of_its_own(opened):
+    page = opened(data.document(), regression())
+    page.run("for (const details of document.querySelectorAll('details')) details.open = true")
+    nodes = page.command("Accessibility.getFullAXTree")["nodes"]
+    named = {}
+    for node in nodes:
+        role = node.get("role", {}).get("value")
+        if role in ("region", "navigation", "main", "searchbox", "checkbox", "table", "figure", "banner"):
+            named.setdefault(role, []).append(node.get("name", {}).get("value", ""))
+    assert len(named["main"]) == len(named["banner"]) == len(named["navigation"]) == 1
+    assert all(named["region"] + named["searchbox"] + named["checkbox"] + named["figure"])
+    assert len(set(named["region"])) == len(named["region"]) > 10
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
