@@ -12,19 +12,14 @@ growth of memory and one of errors are injected.
 from __future__ import annotations
 
 import argparse
-import copy
-import json
-import re
-import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy
 
@@ -33,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from fixtures.compare.gate import PASS, REGRESSION  # noqa: E402
 from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
-from fixtures.compare.load import load_file  # noqa: E402
+from fixtures.compare.load import load_file, merge  # noqa: E402
 from fixtures.compare.metrics import LATENCY, SCALARS, Metric  # noqa: E402
 from fixtures.compare.report import Report, make_report  # noqa: E402
 from fixtures.compare.run import Blocks, Name, Run, Timing  # noqa: E402
@@ -44,7 +39,7 @@ MODELS = "mobilenet_v2,resnet18"
 GATE = parse_gate(DEFAULT_FAIL_ON)
 RESAMPLED = 400
 SLOW_DOWNS = (1.05, 1.1, 1.2)
-CASES, HISTORY = 100, 50
+FOLDERS = (2, 4, 8)
 
 Pair = Tuple[Run, Run]
 
@@ -80,6 +75,7 @@ def judge(folder: Path) -> None:
     between = list(resampled_pairs(runs, noise, same_run=False))
     kinds = {"neighbours": neighbours, "all pairs": everywhere, "resampled, one run": within,
              "resampled, two runs": between}  # fmt: skip
+    kinds.update({f"folders of {size}": list(folders(runs, noise, size)) for size in FOLDERS if 2 * size <= len(runs)})
     print("| pairs of equal runs | comparisons | false alarms | figures unsure |\n|---|---|---|---|")
     for title, pairs in kinds.items():
         print(f"| {title} | {len(pairs)} | {false_alarms(pairs)} |")
@@ -94,7 +90,6 @@ def judge(folder: Path) -> None:
         if growth and runs[0].figures[metric.key]:
             print(f"\n{metric.title} × {growth}: {growths_found(neighbours, metric, growth)}", end="")
             print(f"; on the new run's own figure: {growths_found(neighbours, metric, growth, own=True)}")
-    speed(json.loads(files[0].read_text()))
 
 
 def twins(run: Run) -> List[Name]:
@@ -172,6 +167,14 @@ def slowed(timing: Timing, factor: float) -> Timing:
     return replace(timing, p50_s=timing.p50_s * factor, invocations=tuple(slow), gpu=gpu)
 
 
+def folders(runs: Sequence[Run], noise: numpy.random.Generator, size: int) -> Iterator[Pair]:
+    """Pairs of folders of so many invocations, drawn from the real runs, none of them in both."""
+    for _ in range(RESAMPLED):
+        drawn = noise.permutation(len(runs))[: 2 * size]
+        base, new = ([runs[index] for index in half] for half in numpy.split(drawn, 2))
+        yield merge("base", base), merge("new", new)
+
+
 def resampled_pairs(runs: Sequence[Run], noise: numpy.random.Generator, same_run: bool) -> Iterator[Pair]:
     """Pairs of runs whose blocks are drawn, pair by pair, from those of one real run or of two."""
     for index in range(RESAMPLED):
@@ -190,52 +193,6 @@ def _drawn(timing: Timing, noise: numpy.random.Generator) -> Timing:
     drawn = noise.integers(0, len(part.twin), len(part.twin))
     twin, eager = (tuple(side[index] for index in drawn) if side else () for side in part)
     return replace(timing, p50_s=float(numpy.median(twin)), invocations=(Blocks(twin, eager),))
-
-
-def speed(document: Dict[str, Any]) -> None:
-    """Seconds of the whole command on runs of 100 cases."""
-    print(f"\n| runs of {CASES} cases | terminal | with --markdown, --json and --html |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        text = json.dumps(enlarged(document))
-        for number in range(HISTORY):
-            (folder / f"{number:02d}.json").write_text(text)
-        written = [f"--{kind}={folder / kind}" for kind in ("markdown", "json", "html")]
-        for title, paths in (("2", ["00.json", "01.json"]), (str(HISTORY), [""])):
-            command = [sys.executable, "-m", "fixtures.compare", *(str(folder / path) for path in paths)]
-            took = f"{timed(command)} | {timed([*command, *written])}"
-            print(f"| {title} ({len(text) >> 10} KiB each) | {took} |")
-
-
-def timed(command: Sequence[str]) -> str:
-    """Seconds by the clock and of CPU time, the best of three, since other work only ever adds."""
-
-    def once() -> Tuple[float, float]:
-        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return time.perf_counter() - start, cpu_s
-
-    clock_s, cpu_s = map(min, zip(*(once() for _ in range(3))))
-    return f"{clock_s:.1f} s ({cpu_s:.1f} s of CPU)"
-
-
-def enlarged(document: Dict[str, Any]) -> Dict[str, Any]:
-    """The run with its cases repeated under other models' names, until there are 100 latencies."""
-    document = copy.deepcopy(document)
-    suite = document["suite"]
-    copies = -(-CASES // len(document["benchmarks"]))
-
-    def renamed(rows: List[Any]) -> List[Any]:
-        text = json.dumps(rows)
-        texts = [re.sub(f"({MODELS.replace(',', '|')})", rf"\1_{number}", text) for number in range(copies)]
-        return [row for one in texts for row in json.loads(one)]
-
-    document["benchmarks"] = renamed(document["benchmarks"])[:CASES]
-    for section in ("agreement", "accuracy", "predictions", "startup", "mutants", "cases"):
-        suite[section] = renamed(suite[section])
-    return document
 
 
 if __name__ == "__main__":
