@@ -110,7 +110,39 @@ def test_int8_calibrates_with_whole_batches_of_photographs(package, tmp_path):
     assert package.double.calls[-1]["algorithm"] == package.trt.CalibrationAlgoType.ENTROPY_CALIBRATION_2
 
 
-def test_its_way_through_onnx_is_an_option(newest, tmp_path):
+@pytest.fixture
+def onnx_packages(monkeypatch):
+    """What torch2trt's way through ONNX imports is installed; those that are taken out of the set are not."""
+    there, find = {"onnx", "onnx_graphsurgeon", "onnxscript"}, torch2trt.find_spec
+    known = frozenset(there)
+    monkeypatch.setattr(torch2trt, "find_spec", lambda name: name in there or None if name in known else find(name))
+    return there
+
+
+@pytest.mark.parametrize(
+    "version, absent, expected",
+    [
+        ("2.15.0+cu132", set(), None),
+        ("2.9.0", {"onnxscript"}, "needs onnxscript; pip install onnxscript"),
+        ("2.8.0", {"onnxscript"}, None),
+        ("2.1.2", {"onnx_graphsurgeon"}, "needs onnx-graphsurgeon; pip install onnx-graphsurgeon"),
+        ("2.15.0", {"onnx_graphsurgeon", "onnxscript"}, "needs onnx-graphsurgeon and onnxscript; pip install onnx-"),
+    ],
+)
+def test_what_its_way_through_onnx_lacks_is_named(
+    version, absent, expected, onnx_packages, newest, tmp_path, monkeypatch
+):
+    onnx_packages -= absent
+    monkeypatch.setattr(torch, "__version__", version)
+    if expected is None:
+        torch2trt._check_onnx_packages(version)
+        return
+    built(torch2trt, tmp_path)
+    with pytest.raises(UserError, match=f"^--torch2trt-onnx {expected}"):
+        built(torch2trt, tmp_path, options=BuildOptions(use_onnx=True))
+
+
+def test_its_way_through_onnx_is_an_option(newest, onnx_packages, tmp_path):
     built(torch2trt, tmp_path)
     built(torch2trt, tmp_path, options=BuildOptions(use_onnx=True))
     assert [call["use_onnx"] for call in newest.double.calls] == [False, True]
@@ -159,7 +191,7 @@ def test_calls_without_a_converter_that_lose_nothing_pass(newest, tmp_path, caps
     assert capsys.readouterr().out == ""
 
 
-def test_a_dropped_operator_passes_with_a_converter_of_the_user_s_or_through_onnx(newest, tmp_path):
+def test_a_dropped_operator_passes_with_a_converter_of_the_user_s_or_through_onnx(newest, onnx_packages, tmp_path):
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU6())
     built(torch2trt, tmp_path, model, options=BuildOptions(use_onnx=True))
     relu6 = newest.CONVERTERS["torch.nn.functional.relu6"]
