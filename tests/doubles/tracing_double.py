@@ -14,9 +14,10 @@ from typing import Any, Dict, Iterator, List
 # Of torch2trt's real converters (at the commit of docs/tensorrt.md) those that the tests' models meet.
 REAL = {
     "torch": ("cat", "flatten", "relu_", "sigmoid", "relu", "mul"),
-    "torch.Tensor": ("__mul__", "__rmul__", "__getitem__", "mean", "flatten", "view", "permute", "reshape", "relu",
-                     "contiguous"),
-    "torch.nn.functional": ("conv2d", "batch_norm", "relu", "relu_", "relu6", "max_pool2d", "linear", "normalize"),
+    "torch.Tensor": ("__add__", "__mul__", "__rmul__", "__getitem__", "mean", "flatten", "view", "permute", "reshape",
+                     "relu", "contiguous"),
+    "torch.nn.functional": ("conv2d", "batch_norm", "relu", "relu_", "relu6", "max_pool2d", "linear", "normalize",
+                            "adaptive_avg_pool2d", "interpolate"),
 }  # fmt: skip
 SILENT = ("torch.Tensor.dim", "torch.Tensor.size")
 
