@@ -31,8 +31,12 @@ def name_of(pair, metric):
 
 
 def judged(metric, base, new):
+    """The judgement, which in any case carries both figures as the runs have them."""
     pair = pair_of(base, new)
-    return judge(pair, metric, name_of(pair, metric))
+    name = name_of(pair, metric)
+    found = judge(pair, metric, name)
+    assert found is None or (found.base, found.new) == (pair.base.figure(metric, name), pair.new.figure(metric, name))
+    return found
 
 
 def with_figure(section, key, value):
