@@ -22,7 +22,7 @@ SUITE = """
 """.split()
 ROWS = {
     "agreement": """model twin ok max_relative_error cosine max_probability_change smallest_passing_tolerance tolerance
-        top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),
+        precision_note top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),
     "accuracy": "model twin top1 top5 total".split(),
     "predictions": "model twin photographs".split(),
     "startup": """model twin model_load_s build_s load_s first_call_s second_call_s engine_bytes host_build_peak_bytes

@@ -303,7 +303,7 @@ def test_the_dictionary_is_safe_for_json():
         "ok": False, "reason": "1 values are not finite", "scale": 8.0, "output": "",
         "max_relative_error": None, "mean_relative_error": None, "cosine": None,
         "max_probability_change": None, "smallest_passing_tolerance": None, "mismatch_fraction": 1 / 6,
-        "non_finite": 1, "tolerance": 0.25, "cosine_limit": 0.5,
+        "non_finite": 1, "tolerance": 0.25, "cosine_limit": 0.5, "precision_note": "",
         "where": {"photograph": "cat.jpg", "index": [2], "got": None, "expected": -8.0, "error": None},
     }  # fmt: skip
     refused = agree(actual[:1], REFERENCE, within(0.25), NAMES).as_dict()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
+import numpy
 import pytest
 
+from fixtures.agreement import agree
 from fixtures.errors import UserError
+from fixtures.record import Record
 from fixtures.running import RunningModel, RunningTwin
-from fixtures.tolerances import TABLE, Tolerance, tolerance
+from fixtures.summary import precision_lines
+from fixtures.tolerances import TABLE, Tolerance, precision_note, tolerance
 from fixtures.zoo import MODELS, ModelSpec
 
 PRECISIONS = ("fp32", "tf32", "fp16", "int8")
@@ -120,3 +124,26 @@ def test_the_table_cannot_be_changed_in_passing():
         TABLE["fp32", "trained"] = TABLE["int8", "trained"]
     with pytest.raises(AttributeError):
         tolerance("fp32", "trained").relative_error = 1.0
+
+
+@pytest.mark.parametrize(
+    "precision, error, noted",
+    [
+        ("fp16", 8e-8, True), ("tf32", 8e-8, True), ("int8", 1e-5, True), ("fp32", 8e-8, False),
+        ("fp16", 5e-4, False), ("int8", 1.5e-2, False), ("fp16", None, False),
+        ("fp16", math.inf, False), ("fp16", math.nan, False),
+    ],
+)  # fmt: skip
+def test_a_precision_that_was_asked_for_and_not_used_is_noted(precision, error, noted):
+    note = precision_note(precision, error)
+    assert note.startswith(f"{precision} was asked for, and an error of ") if noted else note == ""
+
+
+def test_the_note_stands_in_the_row_and_below_the_table():
+    reference = numpy.ones((1, 4), "float32")
+    verdict = agree(reference * (1 + 1e-7), reference, tolerance("fp16", "trained"), ["a"])
+    record = Record()
+    record.add("agreement", "small", "tensorrt_fp16", **verdict.as_dict())
+    record.add("agreement", "small", "tensorrt_fp32", precision_note="")
+    (line,) = precision_lines(record)
+    assert line.startswith(" small tensorrt_fp16: fp16 was asked for")
