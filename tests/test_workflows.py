@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -21,6 +22,15 @@ def workflows(root):
 
 def steps(workflow):
     return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def path_with(folder, **programs):
+    """A PATH on which `python` is this one, with programs of our own."""
+    (folder / "bin").mkdir()
+    for name, text in {"python": f'#!/bin/sh\nexec {sys.executable} "$@"\n', **programs}.items():
+        (folder / "bin" / name).write_text(text)
+        (folder / "bin" / name).chmod(0o755)
+    return f"{folder / 'bin'}:/usr/bin:/bin"
 
 
 def test_they_are_valid(root):
@@ -47,6 +57,57 @@ def test_they_may_only_read_and_run_no_stranger_on_own_machines(workflows):
             assert "${{" not in step.get("run", ""), "a value put into a script can be a script; pass it through env"
     measure = workflows["gpu.yml"]["jobs"]["measure"]
     assert "head.repo.full_name == github.repository" in measure["if"]
+    assert "!github.event.repository.fork" in measure["if"]
+
+
+def test_actions_are_named_by_commit(workflows):
+    used = [step["uses"] for workflow in workflows.values() for step in steps(workflow) if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", name) for name in used), used
+
+
+# A stand-in for GitHub's command line: run 3 is the newest; its jobs stand in a file, its artefacts in folders.
+GH = """#!/bin/sh
+case "$1 $2" in
+  "run list") echo 3; echo 2; echo 1;;
+  "run view") cat "gh/$3/jobs";;
+  "run download") cp -r "gh/$3/$5" "$7";;
+esac
+"""
+
+
+def test_the_base_of_each_machine_is_its_last_run_that_succeeded_there(workflows, tmp_path):
+    (script,) = [step["run"] for step in steps(workflows["gpu.yml"]) if "gh run list" in step.get("run", "")]
+    here, gone = "run-here", "run-gone"
+    orin, other = ({"machine_info": {"node": node}} for node in ("orin", "other"))
+    artefacts = {
+        "new/run-here": orin, "new/run-moved": orin, "new/run-first": orin, "new/run-failed": orin,
+        f"gh/3/{here}": other, f"gh/2/{here}": {**orin, "id": 2}, f"gh/1/{here}": {**orin, "id": 1},
+        "gh/3/run-moved": {**other, "id": 3}, "gh/2/run-moved": {**other, "id": 2},
+        "gh/3/run-failed": {**orin, "id": 3}, "gh/2/run-failed": {**orin, "id": 2},
+        f"gh/3/{gone}": other, "gh/2/run-retired": other,
+    }  # fmt: skip
+    for folder, document in artefacts.items():
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "run.json").write_text(json.dumps(document))
+    for run, names in {3: "here moved gone", 2: "here moved failed retired expired", 1: "here"}.items():
+        jobs = "".join(f"measure ({name})\n" for name in names.split())
+        (tmp_path / f"gh/{run}/jobs").write_text(jobs + "compare\n")
+    environment = {"PATH": path_with(tmp_path, gh=GH), "BASE": "main"}
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "base").glob("*/run.json")}
+    assert found.pop(gone) == other  # Of the newest run, and so missed; a machine that was retired before it is not.
+    assert found == {here: {**orin, "id": 2}, "run-moved": {**other, "id": 3}, "run-failed": {**orin, "id": 2}}
+
+
+def test_different_machines_are_compared_where_that_is_asked_for(workflows):
+    workflow = workflows["gpu.yml"]
+    assert workflow["on"]["workflow_dispatch"]["inputs"]["allow-different"]["default"] is False
+    asked = "${{ inputs.allow-different && '--allow-different' || '' }}"
+    assert workflow["jobs"]["compare"]["env"]["ALLOW_DIFFERENT"] == asked
+    (script,) = [step["run"] for step in steps(workflow) if step.get("name") == "Compare and gate"]
+    assert " $ALLOW_DIFFERENT --markdown" in script
 
 
 @pytest.mark.parametrize(
@@ -67,10 +128,7 @@ def test_the_gate_of_the_gpu_workflow(workflows, root, tmp_path, case, code):
     for folder, document in artefacts.items():
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "run.json").write_text(json.dumps(document))
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (tmp_path / "bin" / "python").chmod(0o755)
-    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "PYTHONPATH": str(root)}
+    environment = {"PATH": path_with(tmp_path), "PYTHONPATH": str(root)}
     environment["GITHUB_STEP_SUMMARY"] = str(tmp_path / "summary")
     done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
