@@ -48,6 +48,12 @@ def test_a_shift_is_the_same_twice_and_of_a_run_with_itself_none():
     assert shift(timing(0), timing(0), twin_s).error > 0.01
 
 
+def test_the_same_shift_is_reckoned_once():
+    """Two runs of 100 cases take seconds otherwise, most of them for what is already known."""
+    shift.cache_clear()
+    assert shift(timing(0), timing(1), twin_s) is shift(timing(0), timing(1), twin_s)
+
+
 def test_pairs_cancel_what_moved_both_sides():
     base, new = timing(0, scatter=0.2), timing(1, scatter=0.2, twin=1.5, eager=1.5)
     assert abs(shift(base, new, twin_to_eager).log) < 0.08
