@@ -8,8 +8,9 @@ import types
 import pytest
 
 from fixtures import latency
-from fixtures.latency import PairedBlocks, Plan, extra_info, plan, speed_up, summarise, timed, unstable_reason, warm_up
+from fixtures.latency import PairedBlocks, Plan, extra_info, plan, speed_up, summarise, timed, warm_up
 from fixtures.run_json import rounds_options
+from fixtures.stability import unstable_reason
 
 
 class Clock:

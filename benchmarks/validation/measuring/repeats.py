@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
-from fixtures import conditions, latency
+from fixtures import conditions, latency, stability
 
 RUNS = 20
 # The speed-up's spread is at most half of the latencies', or, where hardly anything moves, at most one per cent.
@@ -43,7 +43,7 @@ def run_once(eager: Any, twin: Any, images: Any, run_device: str) -> Dict[str, A
         blocks.setup()
         seconds += latency.timed(call[0], 1)
     after = conditions.now(run_device)
-    found = latency.summarise(seconds, blocks.eager_s, plan)
+    found = latency.summarise(seconds, blocks.eager_s, plan, run_device == "cpu")
     info = latency.extra_info(found, len(images), conditions.unstable_reason(before, after))
     return {
         "twin_s": found.p50_s,
@@ -72,9 +72,9 @@ def _rule(model: str, rows: Sequence[Dict[str, Any]]) -> Proof:
     """Of the runs that no other process disturbed: false alarms, and how often a fall of the clock is caught."""
     quiet = [row["blocks_s"] for row in rows if row["others_cpu_share"] <= conditions.OTHERS_LIMIT]
     sides = [blocks[side] for blocks in quiet for side in ("twin", "eager")]
-    alarms = sum(latency.unstable_reason(side) is not None for side in sides) / len(sides)
+    alarms = sum(stability.unstable_reason(side) is not None for side in sides) / len(sides)
     fallen = [_slower_from(side, len(side) // 2) for side in sides]
-    caught = sum(latency.unstable_reason(side) is not None for side in fallen) / len(sides)
+    caught = sum(stability.unstable_reason(side) is not None for side in fallen) / len(sides)
     got = f"{alarms:.0%} of {len(sides)} undisturbed series called unstable, {caught:.0%} of them when slowed halfway"
     limit = f"{FALSE_ALARMS:.0%} and {CAUGHT:.0%}"
     return Proof(f"stability rule, {model}", alarms <= FALSE_ALARMS and caught >= CAUGHT, got, limit)
