@@ -32,7 +32,7 @@ def command(root, folder, models, *arguments):
 FAULTS = {
     "hungry": "build of hungry onnxruntime_fp32 failed: RuntimeError: ",
     "device_hungry": "build of device_hungry onnxruntime_fp32 failed: OutOfMemoryError: CUDA out of memory",
-    "killed": "build of killed onnxruntime_fp32 was killed (SIGKILL), most likely because memory ran out",
+    "killed": "build of killed onnxruntime_fp32 was killed (SIGKILL), ",
     "full": "build of full onnxruntime_fp32 failed: OSError: [Errno 28] No space left on device: 'graph.onnx'",
     "starved": "memory ran out (RuntimeError: ",
     "lost": "the GPU failed (RuntimeError: CUDA error: unspecified launch failure",

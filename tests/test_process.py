@@ -12,6 +12,7 @@ import pytest
 
 from fixtures import process
 from fixtures.errors import UserError
+from fixtures.exhausted import out_of_memory
 
 
 def double(number):
@@ -81,13 +82,36 @@ def test_where_memory_runs_out_the_kernel_takes_the_worker_and_not_the_run():
         (raise_escape, (), r"the task failed: ValueError: a\\x1b\[2J b \(at test_process.py:\d+\)"),
         (raise_user_error, (), r"the task failed: weights.pth is truncated; fetch it again"),
         (die, (signal.SIGSEGV,), r"the task crashed with SIGSEGV"),
-        (die, (signal.SIGKILL,), r"the task was killed \(SIGKILL\), most likely because memory ran out"),
+        (die, (signal.SIGKILL,), r"the task was killed \(SIGKILL\), (though not for want of memory|by whom .*)"),
         (leave, (), r"the task ended without an answer, exit code 3"),
     ],
 )
 def test_a_failing_worker_gives_its_reason_in_one_line(task, arguments, expected):
     with pytest.raises(process.WorkerFailed, match=f"^{expected}$"):
         run(task, *arguments)
+
+
+@pytest.mark.parametrize(
+    "before, now, said",
+    [
+        (3, 4, "was killed (SIGKILL), because memory ran out"),
+        (3, 3, "was killed (SIGKILL), though not for want of memory"),
+        (None, 4, "was killed (SIGKILL), by whom this kernel does not tell; if by memory, take smaller --batch-sizes"),
+        (3, None, "was killed (SIGKILL), by whom this kernel does not tell; if by memory, take smaller --batch-sizes"),
+    ],
+)
+def test_only_the_kernels_own_count_makes_a_kill_one_for_memory(monkeypatch, before, now, said):
+    monkeypatch.setattr(process, "_kills_for_memory", lambda: now)
+    assert process._death(-signal.SIGKILL, before) == said
+    assert bool(out_of_memory(process.WorkerFailed(said))) == (before == 3 and now == 4)
+
+
+@pytest.mark.parametrize("text, kills", [("pgfault 9\noom_kill 2\n", 2), ("pgfault 9\n", None), ("oom_kill\n", None)])
+def test_the_kernels_count_is_read_or_unknown(tmp_path, text, kills):
+    path = tmp_path / "vmstat"
+    assert process._kills_for_memory(path) is None
+    path.write_text(text)
+    assert process._kills_for_memory(path) == kills
 
 
 def test_a_hanging_worker_is_stopped():
