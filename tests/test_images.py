@@ -11,7 +11,7 @@ from typing import Any, List, Optional, Tuple
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from fixtures import images, labels
 from fixtures.errors import UserError
@@ -515,13 +515,50 @@ def bomb(path: Path, width: int, height: int) -> Path:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("width, height", [(10_001, 10_000), (30_000, 30_000)])
 def test_picture_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, width, height):
-    from PIL import ImageFile
-
     def load(image: Any) -> None:
         raise AssertionError("a picture bomb was decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     assert "more than 100 million pixels" in unreadable(bomb(tmp_path / "a.bmp", width, height))
+
+
+def announced(path: Path, size: int) -> Path:
+    """A whole small picture of this extension's format, in whose header both sides were then set to `size`."""
+    import struct
+    import zlib
+
+    kind = path.suffix
+    data = bytearray(picture(path, size=(16, 12)).read_bytes())
+    if kind == ".png":  # The first chunk, IHDR, from byte 12 on; its checksum at 29 (PNG, section 11.2.2).
+        data[16:24] = struct.pack(">II", size, size)
+        data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    elif kind == ".jpg":  # Height and width of the frame header, five bytes behind its marker (JPEG, B.2.2).
+        at = data.index(b"\xff\xc0")
+        data[at + 5 : at + 9] = struct.pack(">HH", size, size)
+    elif kind == ".tif":  # ImageWidth and ImageLength of the first directory: tags 256 and 257 (TIFF 6.0).
+        (first,) = struct.unpack_from("<I", data, 4)
+        (count,) = struct.unpack_from("<H", data, first)
+        for entry in range(first + 2, first + 2 + 12 * count, 12):
+            if struct.unpack_from("<H", data, entry)[0] in (256, 257):
+                data[entry : entry + 12] = struct.pack("<HHII", *struct.unpack_from("<H", data, entry), 4, 1, size)
+    else:  # A canvas of that size, less one, in an extended header (WebP container, VP8X); the frame stays small.
+        canvas = struct.pack("<I", size - 1)[:3]
+        data[12:12] = b"VP8X" + struct.pack("<II", 10, 0) + canvas + canvas
+        data[4:8] = struct.pack("<I", len(data) - 8)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [10_001, 16_000, 60_000])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp"])
+def test_a_small_file_that_announces_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch, name, size):
+    path = announced(tmp_path / name, size)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("a picture bomb was decoded"))
+    reason = unreadable(path)
+    # WebP's own library refuses a frame that does not fill its canvas.
+    refused = ("could not create decoder object", "not a JPEG, PNG, WebP") if name == "a.webp" else ()
+    assert any(text in reason for text in ("more than 100 million pixels", *refused)), reason
 
 
 def test_largest_size_is_decoded(tmp_path, monkeypatch):
