@@ -12,7 +12,7 @@ from fixtures import engines, running, worker
 from fixtures.backends import tensorrt
 from fixtures.build_options import DEFAULT
 from fixtures.errors import UserError
-from fixtures.running import RunningTwin
+from fixtures.running_twin import RunningTwin
 from tests.doubles import on_host
 from tests.doubles.small import built, photographs
 

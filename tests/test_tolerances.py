@@ -11,7 +11,8 @@ import pytest
 from fixtures.agreement import agree
 from fixtures.errors import UserError
 from fixtures.record import Record
-from fixtures.running import RunningModel, RunningTwin
+from fixtures.running import RunningModel
+from fixtures.running_twin import RunningTwin
 from fixtures.summary import precision_lines
 from fixtures.tolerances import TABLE, Tolerance, precision_note, tolerance
 from fixtures.zoo import MODELS, ModelSpec
