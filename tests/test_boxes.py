@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fixtures import end_to_end, images, mutants_dense, pictures
+from fixtures import decoding, end_to_end, images, mutants_dense, pictures
 from fixtures.agreement import agree_all
 from fixtures.backends import onnxruntime, tensorrt, torch2trt
 from fixtures.boxes import Detector
@@ -69,7 +69,7 @@ def test_boxes_are_those_of_torchvisions_own_forward(detector, decoder):
     found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
     for photograph, ours in zip(PHOTOGRAPHS, found):
         with torch.inference_mode():
-            (expected,) = detector.module([tiny_dense.plain(images.open_rgb(photograph.path))])
+            (expected,) = detector.module([tiny_dense.plain(decoding.open_rgb(photograph.path))])
         for name in ("boxes", "scores", "labels"):
             assert numpy.array_equal(getattr(ours, name), expected[name].numpy()), (photograph.name, name)
     assert sum(map(len, found)) > 20
@@ -133,7 +133,7 @@ def test_boxes_off_by_8_pixels_are_off_by_8_pixels_of_the_input(detector, decode
     found, (photograph,) = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0], PHOTOGRAPHS[:1]
     (pixel,) = decoder.pixels([photograph])
     wrong = mutants_dense.boxes_off(found, pixel)
-    width, height = images.open_rgb(photograph.path).size
+    width, height = decoding.open_rgb(photograph.path).size
     assert width != height
     shift = (wrong.boxes - found.boxes) / numpy.float32([width, height, width, height])
     assert shift == pytest.approx(numpy.full_like(shift, 8 / 64), abs=1e-5) and tiny_dense.SIZE == (64, 64)
@@ -148,7 +148,7 @@ def test_wrong_masks_are_refused(mutant, precision, segmenter):
 
 
 def test_end_to_end_answers_are_for_people(detector, segmenter, decoder):
-    picture = images.open_rgb(PHOTOGRAPHS[0].path)
+    picture = decoding.open_rgb(PHOTOGRAPHS[0].path)
     for case in (detector, segmenter):
         model = types.SimpleNamespace(spec=case.spec, run_device="cpu", detector=decoder)
         way = end_to_end.way_of(model, types.SimpleNamespace(run=case.core))
@@ -176,7 +176,7 @@ def test_pictures_show_eager_on_the_left_and_the_twin_on_the_right(tmp_path):
     none = Boxes(one.boxes[:0], one.scores[:0], one.labels[:0])
     path = pictures.path_of(tmp_path / "new", "tiny", "x", "folder/bee.jpg")
     pictures.save_boxes(path, photograph, (one, none), tiny_dense.CLASSES)
-    original, drawn = images.open_rgb(photograph.path), Image.open(path)
+    original, drawn = decoding.open_rgb(photograph.path), Image.open(path)
     assert path.name == "folder-bee.jpg.png" and drawn.size == (2 * original.width, original.height)
     right = drawn.crop((original.width, 0, *drawn.size))
     assert numpy.array_equal(numpy.asarray(right), numpy.asarray(original)), "nothing was found there"

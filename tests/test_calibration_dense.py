@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fixtures import cores, zoo
+from fixtures import cores, decoding, zoo
 from fixtures.calibration import SEED
 from fixtures.calibration_dense import calibrate_detector, calibrate_segmenter
 from tests import tiny_dense
@@ -20,7 +20,7 @@ def detections(module):
 def pictures():
     from fixtures import images
 
-    return [images.open_rgb(photograph.path) for photograph in images.list_photographs(images.BUNDLED)[::4]]
+    return [decoding.open_rgb(photograph.path) for photograph in images.list_photographs(images.BUNDLED)[::4]]
 
 
 @pytest.fixture(scope="module")

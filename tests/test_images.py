@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from fixtures import images, labels
+from fixtures import decoding, images, labels
+from fixtures.decoding import UnreadablePhotograph
 from fixtures.errors import UserError
-from fixtures.images import Photograph, UnreadablePhotograph
+from fixtures.images import Photograph
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 FORMATS = {"a.jpg": "JPEG", "b.png": "PNG", "c.webp": "WEBP", "d.bmp": "BMP", "e.tiff": "TIFF"}
@@ -77,7 +78,7 @@ def labels_csv(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "LARGE_PIXELS", 63)
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 63)
     for number, side in enumerate((8, 8, 8, 7)):
         Image.new("RGB", (side, side)).save(tmp_path / f"{number}.png")
     inside, seen = [], []
@@ -89,8 +90,8 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
         inside.remove(image.size)
         return image.convert("RGB")
 
-    monkeypatch.setattr(images, "_to_rgb", slowly)
-    threads = [threading.Thread(target=images.open_rgb, args=(path,)) for path in tmp_path.iterdir()]
+    monkeypatch.setattr(decoding, "_to_rgb", slowly)
+    threads = [threading.Thread(target=decoding.open_rgb, args=(path,)) for path in tmp_path.iterdir()]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -115,7 +116,7 @@ def test_bundled_photographs_are_readable_and_their_labels_are_torchvisions():
     }
     for photograph in images.resolve_labels(images.list_photographs(images.BUNDLED), categories):
         assert categories[photograph.label] == names[photograph.name]
-        assert images.open_rgb(photograph.path).mode == "RGB"
+        assert decoding.open_rgb(photograph.path).mode == "RGB"
 
 
 def test_a_copy_of_the_bundled_folder_is_judged_whole(tmp_path):
@@ -333,39 +334,39 @@ def test_shown_keeps_letters_and_escapes_what_steers_a_terminal():
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_in_colour(tmp_path, name):
     quarters().save(tmp_path / name, quality=95)
-    image = images.open_rgb(tmp_path / name)
+    image = decoding.open_rgb(tmp_path / name)
     assert (image.mode, image.size) == ("RGB", (32, 16))
     assert_near(corners(image), [RED, BLUE, GREEN, WHITE], 0 if name[0] in "bde" else 8)
 
 
 def test_content_decides_and_not_the_extension(tmp_path):
     picture(tmp_path / "really_png.jpg", RED, format="PNG")
-    assert_near(images.open_rgb(tmp_path / "really_png.jpg").getpixel((3, 3)), RED)
+    assert_near(decoding.open_rgb(tmp_path / "really_png.jpg").getpixel((3, 3)), RED)
 
 
 def test_first_picture_of_a_phones_several(tmp_path):
     quarters().save(
         tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (32, 16))], quality=95
     )
-    assert_near(corners(images.open_rgb(tmp_path / "a.jpg")), [RED, BLUE, GREEN, WHITE], 8)
+    assert_near(corners(decoding.open_rgb(tmp_path / "a.jpg")), [RED, BLUE, GREEN, WHITE], 8)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "b.png", "d.bmp", "e.tiff"])  # WebP knows no grey
 def test_grey(tmp_path, name):
-    image = images.open_rgb(picture(tmp_path / name, 100, mode="L"))
+    image = decoding.open_rgb(picture(tmp_path / name, 100, mode="L"))
     assert image.mode == "RGB"
     assert_near(image.getpixel((5, 5)), (100, 100, 100))
 
 
 def test_black_and_white(tmp_path):
     picture(tmp_path / "a.png", 1, mode="1")
-    assert_near(images.open_rgb(tmp_path / "a.png").getpixel((5, 5)), WHITE)
+    assert_near(decoding.open_rgb(tmp_path / "a.png").getpixel((5, 5)), WHITE)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
 def test_cmyk(tmp_path, name):
     picture(tmp_path / name, (0, 255, 255, 0), mode="CMYK", **({"quality": 95} if name == "a.jpg" else {}))
-    assert_near(images.open_rgb(tmp_path / name).getpixel((5, 5)), RED, 8 if name == "a.jpg" else 0)
+    assert_near(decoding.open_rgb(tmp_path / name).getpixel((5, 5)), RED, 8 if name == "a.jpg" else 0)
 
 
 @pytest.mark.parametrize("name", ["b.png", "c.webp", "e.tiff"])
@@ -374,13 +375,13 @@ def test_alpha_lies_on_white(tmp_path, name, alpha, expected):
     picture(
         tmp_path / name, (*BLUE, alpha), mode="RGBA", **({"lossless": True, "exact": True} if name == "c.webp" else {})
     )
-    assert_near(images.open_rgb(tmp_path / name).getpixel((5, 5)), expected, 1)
+    assert_near(decoding.open_rgb(tmp_path / name).getpixel((5, 5)), expected, 1)
 
 
 @pytest.mark.parametrize("alpha, expected", [(0, 255), (255, 40), (128, 147)])
 def test_grey_with_alpha_lies_on_white(tmp_path, alpha, expected):
     picture(tmp_path / "a.png", (40, alpha), mode="LA")
-    assert_near(images.open_rgb(tmp_path / "a.png").getpixel((5, 5)), (expected,) * 3, 1)
+    assert_near(decoding.open_rgb(tmp_path / "a.png").getpixel((5, 5)), (expected,) * 3, 1)
 
 
 @pytest.mark.parametrize("transparency, expected", [(None, RED), (0, WHITE), (1, RED), (bytes([51]), (255, 204, 204))])
@@ -388,13 +389,13 @@ def test_palette(tmp_path, transparency, expected):
     image = Image.new("P", (8, 8), 0)
     image.putpalette([*RED, *GREEN])
     image.save(tmp_path / "a.png", **({} if transparency is None else {"transparency": transparency}))
-    assert_near(images.open_rgb(tmp_path / "a.png").getpixel((5, 5)), expected, 1)
+    assert_near(decoding.open_rgb(tmp_path / "a.png").getpixel((5, 5)), expected, 1)
 
 
 @pytest.mark.parametrize("mode, colour", [("RGB", RED), ("L", 76)])
 def test_transparent_colour_lies_on_white(tmp_path, mode, colour):
     picture(tmp_path / "a.png", colour, mode=mode, transparency=colour)
-    assert_near(images.open_rgb(tmp_path / "a.png").getpixel((5, 5)), WHITE)
+    assert_near(decoding.open_rgb(tmp_path / "a.png").getpixel((5, 5)), WHITE)
 
 
 @pytest.mark.parametrize(
@@ -406,7 +407,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path, name, mode, value,
     Image.frombytes(mode, (8, 6), pixels.tobytes()).save(tmp_path / name)
     with Image.open(tmp_path / name) as stored:
         assert stored.mode.startswith("I"), "the file is to hold more than 8 bits"
-    assert_near(images.open_rgb(tmp_path / name).getpixel((5, 5)), (expected,) * 3)
+    assert_near(decoding.open_rgb(tmp_path / name).getpixel((5, 5)), (expected,) * 3)
 
 
 def test_sixteen_bit_colour(tmp_path):
@@ -420,7 +421,7 @@ def test_sixteen_bit_colour(tmp_path):
     header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * 8)) + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
-    assert_near(images.open_rgb(tmp_path / "a.png").getpixel((5, 5)), (255, 128, 0))
+    assert_near(decoding.open_rgb(tmp_path / "a.png").getpixel((5, 5)), (255, 128, 0))
 
 
 # EXIF 2.3, tag 0x0112: what undoes the rotation stored under each number, as corners of `quarters()` once upright.
@@ -440,7 +441,7 @@ def test_exif_orientation_is_applied(tmp_path, name, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / name, exif=exif, quality=95)
-    image = images.open_rgb(tmp_path / name)
+    image = decoding.open_rgb(tmp_path / name)
     assert image.size == (32, 16)
     assert_near(corners(image), [RED, BLUE, GREEN, WHITE], 0 if name[0] in "be" else 8)
 
@@ -451,7 +452,7 @@ def test_exif_orientation_of_grey_with_sixteen_bits(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: top left belongs at the top right
     Image.frombytes("I;16", (8, 4), pixels.tobytes()).save(tmp_path / "a.png", exif=exif)
-    image = images.open_rgb(tmp_path / "a.png")
+    image = decoding.open_rgb(tmp_path / "a.png")
     assert image.size == (4, 8)
     assert_near(image.getpixel((3, 0)), WHITE)
 
@@ -462,7 +463,7 @@ def test_exif_orientation_of_grey_with_sixteen_bits(tmp_path):
 def unreadable(path: Path) -> str:
     """The one line with which a file is refused."""
     with pytest.raises(UnreadablePhotograph) as caught:
-        images.open_rgb(path)
+        decoding.open_rgb(path)
     assert str(caught.value) == f"photograph {path}: {caught.value.reason}" and "\n" not in str(caught.value)
     return caught.value.reason
 
@@ -562,13 +563,13 @@ def test_a_small_file_that_announces_a_huge_picture_is_refused_before_it_is_deco
 
 
 def test_largest_size_is_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 12)
-    assert images.open_rgb(picture(tmp_path / "a.png")).size == (16, 12)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 16 * 12)
+    assert decoding.open_rgb(picture(tmp_path / "a.png")).size == (16, 12)
     assert "16×13 is more than" in unreadable(picture(tmp_path / "b.png", size=(16, 13)))
 
 
 def test_strip_that_preprocessing_would_blow_up_is_refused(tmp_path):
-    assert images.open_rgb(picture(tmp_path / "a.png", size=(100, 1))).size == (100, 1)
+    assert decoding.open_rgb(picture(tmp_path / "a.png", size=(100, 1))).size == (100, 1)
     assert "101×1: one side is more than 100 times the other" in unreadable(picture(tmp_path / "b.png", size=(101, 1)))
 
 
@@ -584,7 +585,7 @@ def test_unreadable_photograph_survives_the_way_between_processes():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_bytes_give_a_picture_or_one_line_and_never_a_traceback(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(images, "MAX_PIXELS", 1_000_000)  # damaged headers announce any size
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 1_000_000)  # damaged headers announce any size
     random = np.random.RandomState(0)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -597,7 +598,7 @@ def test_damaged_bytes_give_a_picture_or_one_line_and_never_a_traceback(tmp_path
         damaged[where] = random.randint(0, 256, 3)
         (tmp_path / name).write_bytes(damaged.tobytes())
         try:
-            outcomes.add(images.open_rgb(tmp_path / name).mode)
+            outcomes.add(decoding.open_rgb(tmp_path / name).mode)
         except UnreadablePhotograph as error:
             assert "\n" not in str(error)
             outcomes.add("refused")

@@ -10,7 +10,7 @@ from typing import Any, Dict
 
 import pytest
 
-from fixtures import machine
+from fixtures import jetson, machine
 
 KEYS = {
     "ram_bytes",
@@ -119,14 +119,14 @@ def visible(monkeypatch):
 )
 def test_releases_of_recorded_machines(tmp_path, sample, l4t, jetpack):
     root = tree(tmp_path, SAMPLES[sample])
-    assert machine.is_jetson(root) == (l4t is not None)
-    assert (machine.l4t_release(root), machine.jetpack_release(root)) == (l4t, jetpack)
+    assert jetson.is_jetson(root) == (l4t is not None)
+    assert (jetson.l4t_release(root), jetson.jetpack_release(root)) == (l4t, jetpack)
 
 
 @pytest.mark.parametrize("sample", ["5.1", "6.2", "7.0", "7.2"])
 def test_jetpack_without_its_package_comes_from_the_table(tmp_path, sample):
     files = {name: text for name, text in SAMPLES[sample].items() if name != "var/lib/dpkg/status"}
-    assert machine.jetpack_release(tree(tmp_path, files)) == sample
+    assert jetson.jetpack_release(tree(tmp_path, files)) == sample
 
 
 def test_package_comes_before_the_table(tmp_path):
@@ -137,7 +137,7 @@ def test_package_comes_before_the_table(tmp_path):
             "var/lib/dpkg/status": JETPACK.format("6.2.1+b38"),
         },
     )
-    assert (machine.l4t_release(root), machine.jetpack_release(root)) == ("36.4.3", "6.2.1")
+    assert (jetson.l4t_release(root), jetson.jetpack_release(root)) == ("36.4.3", "6.2.1")
 
 
 @pytest.mark.parametrize("status", ["deinstall ok config-files", "install ok half-installed"])
@@ -147,19 +147,19 @@ def test_package_that_was_removed_does_not_count(tmp_path, status):
         f"Status: {status}\nVersion: 5.1.2-b104\n"
     )
     root = tree(tmp_path, {**SAMPLES["6.2"], "var/lib/dpkg/status": packages})
-    assert machine.jetpack_release(root) == "6.2"
+    assert jetson.jetpack_release(root) == "6.2"
 
 
 def test_container_on_a_jetson_is_known_by_device_tree_and_package(tmp_path):
     root = tree(
         tmp_path, {"sys/firmware/devicetree/base/compatible": "nvidia,p3737-0000+p3701-0005\0nvidia,tegra234\0"}
     )
-    assert machine.is_jetson(root) and machine.l4t_release(root) is None and machine.jetpack_release(root) is None
+    assert jetson.is_jetson(root) and jetson.l4t_release(root) is None and jetson.jetpack_release(root) is None
     tree(
         root,
         {"var/lib/dpkg/status": L4T_CORE.format("36.4.7-20250918154033")},
     )
-    assert (machine.l4t_release(root), machine.jetpack_release(root)) == ("36.4.7", "6.2.1")
+    assert (jetson.l4t_release(root), jetson.jetpack_release(root)) == ("36.4.7", "6.2.1")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_container_on_a_jetson_is_known_by_device_tree_and_package(tmp_path):
 )
 def test_unknown_release_keeps_its_l4t(tmp_path, line, l4t, jetpack):
     root = tree(tmp_path, {"etc/nv_tegra_release": line})
-    assert (machine.l4t_release(root), machine.jetpack_release(root)) == (l4t, jetpack)
+    assert (jetson.l4t_release(root), jetson.jetpack_release(root)) == (l4t, jetpack)
 
 
 # GPU, without torch
@@ -236,8 +236,8 @@ def test_onnxruntimes_version_is_that_of_the_file_that_would_be_imported(monkeyp
 
 def test_collection_time_helpers_import_no_torch(root):
     code = (
-        "import sys; from fixtures import machine;"
-        "machine.has_nvidia_gpu(), machine.torch_cuda_build(), machine.is_jetson();"
+        "import sys; from fixtures import jetson, machine;"
+        "machine.has_nvidia_gpu(), machine.torch_cuda_build(), jetson.is_jetson();"
         "print(sorted({'torch', 'tensorrt', 'psutil', 'PIL'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, check=True)
@@ -261,7 +261,7 @@ def test_collection_time_helpers_import_no_torch(root):
     ],
 )
 def test_power_mode(text, expected):
-    assert machine.power_mode(text) == expected
+    assert jetson.power_mode(text) == expected
 
 
 @pytest.mark.parametrize("sample, expected", [("6.2", "540.4.0"), ("desktop", "580.159.04")])

@@ -11,7 +11,7 @@ import numpy
 import psutil
 import pytest
 
-from fixtures import device_memory, machine, memory, phases, process
+from fixtures import device_memory, memory, phases, process
 from fixtures.device_memory import device_peak
 from fixtures.memory import host_peak
 
@@ -139,7 +139,7 @@ def jetson(tmp_path, monkeypatch):
         (tmp_path / "meminfo.new").replace(tmp_path / "meminfo")
 
     available(4000)
-    monkeypatch.setattr(machine, "is_jetson", lambda: True)
+    monkeypatch.setattr("fixtures.jetson.is_jetson", lambda: True)
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
     return available
 
@@ -164,7 +164,7 @@ def test_a_device_whose_processes_nvml_hides_is_read_by_its_free_memory(monkeypa
     import torch
 
     free = [10_000 * MIB]
-    monkeypatch.setattr(machine, "is_jetson", lambda: False)
+    monkeypatch.setattr("fixtures.jetson.is_jetson", lambda: False)
     monkeypatch.setattr(torch, "zeros", lambda *shape, device: None)
     monkeypatch.setattr(device_memory.nvml, "process_bytes", lambda run_device, pid: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[0], 20_000 * MIB))

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List
 import atheris
 
 with atheris.instrument_imports(include=["fixtures", "csv", "json"]):
-    from fixtures import engines, entry, images
+    from fixtures import decoding, engines, entry, images
     from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate
     from fixtures.compare.load import load_file
     from fixtures.compare.markdown import render as render_markdown
@@ -120,8 +120,8 @@ def fuzz_picture(data: bytes) -> None:
     """A picture with these bytes, decoded as the suite does."""
     path = FOLDER / "picture.jpg"
     path.write_bytes(data)
-    picture = images.open_rgb(path)
-    assert picture.mode == "RGB" and picture.width * picture.height <= images.MAX_PIXELS
+    picture = decoding.open_rgb(path)
+    assert picture.mode == "RGB" and picture.width * picture.height <= decoding.MAX_PIXELS
 
 
 def one_line(error: Exception) -> None:
@@ -156,9 +156,9 @@ def seeds(target: str) -> List[bytes]:
             torch.save(torch.nn.Linear(2, 2).state_dict(), sink, **options)
             found.append(sink.getvalue())
         return found
-    images.MAX_PIXELS = 10**6  # Or a few headers would take all the time.
+    decoding.MAX_PIXELS = 10**6  # Or a few headers would take all the time.
     picture, found = Image.new("RGB", (9, 7), (200, 100, 50)), []
-    for kind in images.FORMATS:
+    for kind in decoding.FORMATS:
         for mode in ("RGB", "L", "P", "CMYK") if kind in ("TIFF", "JPEG") else ("RGB",):
             sink = io.BytesIO()
             converted = picture.convert(mode) if not (kind == "JPEG" and mode == "P") else picture
