@@ -1,9 +1,10 @@
 """Validation on a GPU: the whole life of engines with the TensorRT that is installed, one line a twin.
 
-`python -m benchmarks.validation.tensorrt_life [model …]`: builds, stores, loads, holds the answers against eager's,
-refuses a broken file, builds again from the timing cache, and times the twin against a bare call of its engine's
-context. Without a model the pointwise one; else the zoo's, on random weights. Exit code 1 where a
-line says FAILED, as it does for a call of more than 1.15 times the bare one's too, and where no twin could run.
+`python -m benchmarks.validation.tensorrt_life [model …]`: builds, stores, loads, holds the answers against eager's (on
+the default stream and on one of its own), refuses a broken file, builds again from the timing cache, and times the twin
+against a bare call of its engine's context. Without a model the pointwise one; else the zoo's, on random weights. Exit
+code 1 where a line says FAILED, as it does for a call of more than 1.15 times the bare one's too, and where no twin
+could run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ OWN_MODELS = Path(__file__).resolve().parent.parent / "examples" / "own_models.p
 CALIBRATION = 14
 # Most that a call of a tensorrt twin may take, in calls of its context alone.
 LARGEST_RATIO = 1.15
+# For so many clocks of the GPU, some 30 ms, a side stream is kept busy before its input is there.
+LATE_CYCLES = 50_000_000
 
 
 def random_model(name: str) -> Any:
@@ -82,6 +85,8 @@ def life(name: str, twin: str, folder: Path) -> str:
     limit = tolerance(spec.precision, "calibrated").relative_error
     assert max(errors) <= limit, f"error {max(errors):.1e}, tolerance {limit:g}"
     assert distance > 10 * max(errors) or spec.precision == "int8", f"two batches differ by {distance:.1e} only"
+    aside = on_a_side_stream(loaded, model, example, other)
+    assert aside <= limit, f"error {aside:.1e} on a side stream, tolerance {limit:g}: it did not wait for that stream"
     parts = [
         f"build {build_s:.2f} s",
         f"again {rebuild_s:.2f} s",
@@ -96,12 +101,32 @@ def life(name: str, twin: str, folder: Path) -> str:
         direct_s = bare.median_s(direct)
         replayed = spec.load(path, example, BuildOptions(cuda_graph_replay=True))
         assert relative_error(replayed(other), model(other).detach()) <= limit, "the CUDA graph's answer is wrong"
+        aside = on_a_side_stream(replayed, model, example, other)
+        assert aside <= limit, f"error {aside:.1e} of the CUDA graph on a side stream"
         replay_s = bare.median_s(lambda: replayed(example))
         parts += [f"bare {direct_s * 1e6:.1f} µs, ratio {call_s / direct_s:.3f}", f"CUDA graph {replay_s * 1e6:.1f} µs"]
         replayed.close()
         assert call_s <= LARGEST_RATIO * direct_s, f"{', '.join(parts)}: the ratio may be {LARGEST_RATIO} at most"
     loaded.close()
     return ", ".join(parts)
+
+
+def on_a_side_stream(twin: Any, model: Any, example: Any, other: Any) -> float:
+    """The error of a call on a stream of its own, whose input becomes `other` only after a while of that stream.
+
+    A twin that ran on another stream than the current one would read `example`.
+    """
+    import torch
+
+    stream, late = torch.cuda.Stream(), example.clone()
+    torch.cuda.synchronize()
+    with torch.inference_mode(), torch.cuda.stream(stream):
+        torch.cuda._sleep(LATE_CYCLES)
+        late.copy_(other)
+        answer = twin(late).clone()
+    stream.synchronize()
+    with torch.inference_mode():
+        return relative_error(answer, model(other))
 
 
 def broken(spec: Any, path: Path, example: Any) -> str:
