@@ -191,3 +191,21 @@ def on_gpu(run: Dict[str, Any], model: str, twin: str, device: float = 0.95, con
     moment = {"control_s": control_s}
     run["suite"]["clocks"] = {f"{model} {twin} 1": {"before": moment, "after": moment}}
     return run
+
+
+def end_to_end(run: Dict[str, Any], twin_factor: float = 1.0, decode_factor: float = 1.0) -> Dict[str, Any]:
+    """A copy whose benchmarks are the way from file to answer, a third of it decoding; each slowed by its factor."""
+    run = copy.deepcopy(run)
+    for bench in run["benchmarks"]:
+        extra = bench["extra_info"]
+        for key in ("name", "fullname"):
+            bench[key] = bench[key].replace("test_latency", "test_end_to_end")
+        extra["speedup_vs_eager"] = extra["speedup_ci95"] = None
+        extra["latency_p50_s"] *= twin_factor
+        blocks = extra["blocks_s"]["twin"]
+        extra["blocks_s"] = {
+            "twin": [block * twin_factor for block in blocks],
+            "eager": None,
+            "decode": [block / 3 * decode_factor for block in blocks],
+        }
+    return run

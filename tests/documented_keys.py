@@ -14,7 +14,7 @@ EXTRA_INFO = """
     device_p50_s h2d_p50_s device_reason energy_per_image_j energy_source energy_reason
 """.split()
 MACHINE_INFO = """
-    ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision cuda cudnn gpu driver power_mode
+    ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision pillow cuda cudnn gpu driver power_mode
 """.split()
 SUITE = """
     schema agreement accuracy predictions startup end_to_end throughput detection segmentation mutants clocks images

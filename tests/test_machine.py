@@ -22,6 +22,7 @@ KEYS = {
     "onnxruntime",
     "torch",
     "torchvision",
+    "pillow",
     "cuda",
     "cudnn",
     "gpu",

@@ -80,6 +80,11 @@ def test_what_was_measured_is_whole(faulty):
     assert agreement["ok"] is True and agreement["max_relative_error"] < 2e-5 and agreement["top1_same"] == 50
     assert rows["test_latency[tiny-onnxruntime_fp32-1]"]["build_s"] > 0
     assert rows["test_latency[tiny-onnxruntime_fp32-1]"]["host_run_peak_bytes"] > 0
+    for name, row in rows.items():
+        if name.startswith("test_end_to_end"):
+            blocks = row["blocks_s"]
+            assert len(blocks["decode"]) == len(blocks["twin"]) >= 3, name
+            assert all(0 < part < whole for part, whole in zip(blocks["decode"], blocks["twin"])), name
     judged = {name: row["realtime"] for name, row in rows.items() if row["model"] == "tiny"}
     assert len(judged) == 4 and set(judged.values()) == {True}, "found end to end before latency is measured"
 

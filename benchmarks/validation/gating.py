@@ -1,10 +1,10 @@
 """Shows on real runs that the gate does not cry wolf and does find what it must; results in docs/gating.md.
 
-    OMP_NUM_THREADS=1 python benchmarks/validation/gating.py collect RUNS-FOLDER --runs 40    # about 20 s a run
+    OMP_NUM_THREADS=1 python benchmarks/validation/gating.py collect RUNS-FOLDER --runs 40    # about 30 s a run
     python benchmarks/validation/gating.py judge RUNS-FOLDER                                  # prints the tables
 
-A run is the suite on two small models and, by default, ONNX Runtime on the CPU; `--twins cuda_graph_fp32` asks a GPU.
-`collect` adds to the runs that the folder has. False alarms are counted over
+A run is the suite on two small models and, by default, ONNX Runtime on the CPU; `--twins cuda_graph_fp32` asks a GPU,
+`--rounds 100` the suite's `--benchmark-min-rounds`. `collect` adds to the runs that the folder has. False alarms are counted over
 neighbouring runs, over all pairs of runs, and over runs resampled from the blocks of real ones; then a slow-down, a
 growth of memory and one of errors are injected.
 """
@@ -34,7 +34,7 @@ from fixtures.compare.report import Report, make_report  # noqa: E402
 from fixtures.compare.run import Blocks, Name, Run, Timing  # noqa: E402
 from fixtures.compare.verdict import WORSE  # noqa: E402
 
-TESTS = ("agreement", "top1", "accuracy", "latency", "startup")
+TESTS = ("agreement", "top1", "accuracy", "latency", "startup", "end_to_end")
 MODELS = "mobilenet_v2,resnet18"
 GATE = parse_gate(DEFAULT_FAIL_ON)
 RESAMPLED = 400
@@ -44,7 +44,7 @@ FOLDERS = (2, 4, 8)
 Pair = Tuple[Run, Run]
 
 
-def collect(folder: Path, runs: int, names: str) -> None:
+def collect(folder: Path, runs: int, names: str, rounds: int) -> None:
     """Runs the suite on these twins so many times more, one file each; the engines are built before the first."""
     folder.mkdir(parents=True, exist_ok=True)
     there = len(list(folder.glob("*.json")))
@@ -53,6 +53,7 @@ def collect(folder: Path, runs: int, names: str) -> None:
         command = [sys.executable, "-m", "pytest", *(f"benchmarks/test_{test}.py" for test in TESTS), "-q"]
         command += ["--models", MODELS, "--twins", names, "--weights", "calibrated"]
         command += ["--engine-dir", str(folder / "engines"), "--benchmark-json", str(path)]
+        command += ["--benchmark-min-rounds", str(rounds)]
         start = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -98,11 +99,14 @@ def twins(run: Run) -> List[Name]:
 
 
 def scatter(runs: Sequence[Run]) -> None:
-    """How far blocks scatter within a run, and figures between runs: standard deviation of the logarithm."""
-    print("| case | blocks: twin | eager | ratio | runs: twin | eager | ratio |\n|---|---|---|---|---|---|---|")
+    """How far blocks scatter within a run, and figures between runs: standard deviation of the logarithm.
+
+    The control is eager, end to end decoding.
+    """
+    print("| case | blocks: twin | control | ratio | runs: twin | control | ratio |\n|---|---|---|---|---|---|---|")
     for name in twins(runs[0]):
         parts = [run.timings[name].invocations[0] for run in runs if name in run.timings]
-        sides = [[numpy.log(part.twin) for part in parts], [numpy.log(part.eager) for part in parts]]
+        sides = [[numpy.log(part.twin) for part in parts], [numpy.log(part.eager or part.decode) for part in parts]]
         sides.append([twin - eager for twin, eager in zip(*sides)])
         within = [f"{numpy.mean([side.std(ddof=1) for side in each]):.1%}" for each in sides]
         across = [f"{numpy.std([numpy.median(side) for side in each], ddof=1):.1%}" for each in sides]
@@ -162,7 +166,7 @@ def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float, own: boo
 
 def slowed(timing: Timing, factor: float) -> Timing:
     """The timing of a twin that takes so many times as long, on a GPU since its kernels do."""
-    slow = [Blocks(tuple(block * factor for block in part.twin), part.eager) for part in timing.invocations]
+    slow = [part._replace(twin=tuple(block * factor for block in part.twin)) for part in timing.invocations]
     gpu = timing.gpu and timing.gpu._replace(device_s=timing.gpu.device_s * factor)
     return replace(timing, p50_s=timing.p50_s * factor, invocations=tuple(slow), gpu=gpu)
 
@@ -191,8 +195,8 @@ def resampled(run: Run, noise: numpy.random.Generator) -> Run:
 def _drawn(timing: Timing, noise: numpy.random.Generator) -> Timing:
     (part,) = timing.invocations
     drawn = noise.integers(0, len(part.twin), len(part.twin))
-    twin, eager = (tuple(side[index] for index in drawn) if side else () for side in part)
-    return replace(timing, p50_s=float(numpy.median(twin)), invocations=(Blocks(twin, eager),))
+    blocks = Blocks(*(tuple(side[index] for index in drawn) if side else () for side in part))
+    return replace(timing, p50_s=float(numpy.median(blocks.twin)), invocations=(blocks,))
 
 
 if __name__ == "__main__":
@@ -201,5 +205,6 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--twins", default="onnxruntime_fp32")
+    parser.add_argument("--rounds", type=int, default=30)
     asked = parser.parse_args()
-    collect(asked.folder, asked.runs, asked.twins) if asked.what == "collect" else judge(asked.folder)
+    collect(asked.folder, asked.runs, asked.twins, asked.rounds) if asked.what == "collect" else judge(asked.folder)
