@@ -4,9 +4,9 @@
     python benchmarks/validation/gating.py judge RUNS-FOLDER                                  # prints the tables
 
 A run is the suite on two small models and, by default, ONNX Runtime on the CPU; `--twins cuda_graph_fp32` asks a GPU,
-`--rounds 100` the suite's `--benchmark-min-rounds`. `collect` adds to the runs that the folder has. False alarms are counted over
-neighbouring runs, over all pairs of runs, and over runs resampled from the blocks of real ones; then a slow-down, a
-growth of memory and one of errors are injected.
+`--seconds 5` for the suite's `--benchmark-max-time`. `collect` adds to the runs that the folder has. False alarms are
+counted over neighbouring runs, over all pairs of runs, and over runs resampled from the blocks of real ones; then a
+slow-down, a growth of memory and one of errors are injected.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FOLDERS = (2, 4, 8)
 Pair = Tuple[Run, Run]
 
 
-def collect(folder: Path, runs: int, names: str, rounds: int) -> None:
+def collect(folder: Path, runs: int, names: str, seconds: float) -> None:
     """Runs the suite on these twins so many times more, one file each; the engines are built before the first."""
     folder.mkdir(parents=True, exist_ok=True)
     there = len(list(folder.glob("*.json")))
@@ -53,7 +53,7 @@ def collect(folder: Path, runs: int, names: str, rounds: int) -> None:
         command = [sys.executable, "-m", "pytest", *(f"benchmarks/test_{test}.py" for test in TESTS), "-q"]
         command += ["--models", MODELS, "--twins", names, "--weights", "calibrated"]
         command += ["--engine-dir", str(folder / "engines"), "--benchmark-json", str(path)]
-        command += ["--benchmark-min-rounds", str(rounds)]
+        command += ["--benchmark-max-time", str(seconds)]
         start = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -205,6 +205,6 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--twins", default="onnxruntime_fp32")
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=1.0)
     asked = parser.parse_args()
-    collect(asked.folder, asked.runs, asked.twins, asked.rounds) if asked.what == "collect" else judge(asked.folder)
+    collect(asked.folder, asked.runs, asked.twins, asked.seconds) if asked.what == "collect" else judge(asked.folder)
