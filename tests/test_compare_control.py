@@ -1,14 +1,20 @@
-"""End to end no eager runs beside the twin: decoding, with which each call begins, tells the machine's doing."""
+"""What tells the machine's doing from the twin's: eager beside it, of which it feels a share; end to end decoding."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import numpy
 import pytest
 
+from fixtures.compare.blocks import eager_s
+from fixtures.compare.control import following
 from fixtures.compare.document import run_of
 from fixtures.compare.judge import Pair, judge
 from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate
 from fixtures.compare.metrics import LATENCY
-from fixtures.compare.run import Name
+from fixtures.compare.run import Blocks, Name, Timing
 from fixtures.compare.verdict import BETTER, SAME, UNSURE, WORSE
 from fixtures.errors import UserError
 from tests import compare_data as data
@@ -71,3 +77,47 @@ def test_as_many_blocks_of_decoding_as_of_the_twin():
     run["benchmarks"][1]["extra_info"]["blocks_s"]["decode"].pop()
     with pytest.raises(UserError, match=r"benchmarks\[1\].*as many blocks of its control as of the twin"):
         run_of(run, "run")
+
+
+def paced(pace, share, noise=0.01, seed=0, growth=1.0):
+    """A timing on a machine whose pace changes from block to block, of which the twin feels this share."""
+    random = numpy.random.default_rng(seed)
+    eager = numpy.array(pace) + random.normal(0, noise, len(pace))
+    twin = share * numpy.array(pace) + random.normal(0, noise, len(pace)) + math.log(growth)
+    return Timing(1.0, 1.0, (Blocks(tuple(numpy.exp(twin)), tuple(numpy.exp(eager))),))
+
+
+RESTLESS = [0.0, 0.3] * 5
+STILL, SLOW = [0.0] * 10, [0.3] * 10
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_runs_in_which_the_pace_changed_tell_how_much_of_it_the_twin_feels(share):
+    assert following(eager_s, paced(RESTLESS, share), paced(RESTLESS[::-1], share, seed=1)) == pytest.approx(
+        share, abs=0.05
+    )
+
+
+def test_where_the_pace_changed_between_the_runs_alone_the_twin_is_taken_to_feel_all_of_it():
+    assert following(eager_s, paced(STILL, 0.4), paced(SLOW, 0.4, seed=1)) > 0.9
+    assert following(eager_s, paced(STILL, 0.4, noise=0), paced(STILL, 0.4, noise=0)) == 1.0
+
+
+@pytest.mark.parametrize("share", [-1.0, 2.0])
+def test_no_twin_feels_less_than_nothing_or_more_than_all(share):
+    assert following(eager_s, paced(RESTLESS, share), paced(RESTLESS, share, seed=1)) == (0.0 if share < 0 else 1.0)
+
+
+@pytest.mark.parametrize(("growth", "verdict"), [(1.0, SAME), (1.15, WORSE)])
+def test_a_slow_twin_is_found_beside_a_machine_that_changed_its_pace(growth, verdict):
+    run = run_of(data.document(models=["resnet18"], twins=["tensorrt_fp16"]), "run")
+    name = next(name for name in run.timings if not name.is_eager)
+    often, seldom = [0.0] * 3 + [0.3] * 7, [0.0] * 7 + [0.3] * 3
+    base, new = (
+        replace(run, timings={**run.timings, name: timing})
+        for timing in (paced(seldom, 0.4), paced(often, 0.4, seed=1, growth=growth))
+    )
+    found = judge(Pair(base, new, parse_gate(DEFAULT_FAIL_ON), False), LATENCY, name)
+    assert "judged beside it" in found.note
+    assert found.verdict == verdict or (verdict, found.verdict) == (SAME, UNSURE), found
+    assert found.change == pytest.approx(growth - 1, abs=0.06)

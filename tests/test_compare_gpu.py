@@ -83,7 +83,7 @@ def test_eager_stays_the_control_where_the_gpu_does_not_decide(judged, spoilt):
     else:
         new["suite"]["clocks"] = {}
     _, found = judged(base, new)
-    assert found["verdict"] != "WORSE" and "judged on the speed-up" in found["note"]
+    assert found["verdict"] != "WORSE" and "judged beside it" in found["note"]
 
 
 def test_invocations_in_a_folder_keep_the_gpus_times(judged, tmp_path):
