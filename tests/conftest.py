@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Iterator
 
 import pytest
+
+from tests import suite_runs
 
 # Two processes that both compute on every core spin in each other's way, and take many times as long. Set before torch
 # comes in; what the tests start inherits it. The runs that they start are no workers of xdist, where pytest-benchmark
@@ -40,6 +43,13 @@ def testrun_folder(tmp_path_factory) -> Path:
     """A folder of this run that xdist's workers share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if IS_WORKER else own
+
+
+@pytest.fixture(scope="session")
+def run_pytest(root, tmp_path_factory) -> Iterator[suite_runs.Run]:
+    """run_pytest(arguments, cwd=…, environment=…): a finished run, see `tests.suite_runs`."""
+    with suite_runs.server(root, tmp_path_factory.mktemp("runs")) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from torch import nn
 
 from fixtures.backends import torch2trt
 from fixtures.build_options import BuildOptions
-from fixtures.errors import UserError
+from fixtures.errors import Unsupported, UserError
 from tests.doubles import on_host, tensorrt_double, torch2trt_double
 from tests.doubles.small import built, photographs, relative_error, small_model
 from tests.doubles.tensorrt_double import VERSIONS
@@ -177,7 +177,7 @@ def test_a_layer_without_converter_is_refused_in_one_line(package, tmp_path):
 def test_an_operator_that_would_be_dropped_is_refused_before_the_build(newest, layer, lost, tmp_path, capsys):
     model = nn.Sequential(nn.Conv2d(3, 3, 1), layer, nn.ReLU())
     before = dict(newest.CONVERTERS)
-    with pytest.raises(UserError) as error:
+    with pytest.raises(Unsupported) as error:
         built(torch2trt, tmp_path, model)
     assert str(error.value).startswith(f"torch2trt has no converter for {lost} of Sequential and would drop it")
     assert "tensorrt twins" in str(error.value) and "\n" not in str(error.value)

@@ -153,6 +153,32 @@ def test_cpu_leaves_the_model_where_it_is_and_agrees():
     assert twin._model is None
 
 
+class OnDevice(torch.Tensor):
+    """A tensor that says it is on a device, and forbids to be copied there."""
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor).clone()
+
+    def __deepcopy__(self, memo):
+        raise AssertionError("copied on the device")
+
+
+def test_a_model_on_a_device_is_copied_to_the_cpu_and_never_beside_itself():
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).eval()
+    model.add_module("tied", model[0])
+    expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for module in (model[0], model[1]):
+        for name, parameter in module.named_parameters(recurse=False):
+            module._parameters[name] = nn.Parameter(parameter.detach().as_subclass(OnDevice))
+        for name, buffer in module.named_buffers(recurse=False):
+            module._buffers[name] = buffer.as_subclass(OnDevice)
+    twin = cpu.build(model, torch.randn(2, 4), "fp32", None)
+    copied = twin._model
+    assert copied is not model and copied.tied is copied[0], "what was shared is shared"
+    assert not any(isinstance(tensor, OnDevice) for tensor in (*copied.parameters(), *copied.buffers()))
+    assert all(torch.equal(copied.state_dict()[name], tensor) for name, tensor in expected.items())
+
+
 @pytest.mark.parametrize("name", ["cuda_graph_fp32", "cuda_graph_fp16", "inductor_fp32", "inductor_fp16", "cpu_fp32"])
 def test_the_twins_are_in_the_registry(name):
     assert name in TWINS

@@ -9,20 +9,23 @@ import subprocess
 import sys
 import time
 import weakref
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from fixtures import case_faults, watchdog
+from fixtures import case_faults, twins, watchdog
 from fixtures.case_faults import told
-from fixtures.errors import UserError
-from fixtures.process import WorkerFailed
+from fixtures.errors import Unsupported, UserError
+from fixtures.options import SETTINGS
+from fixtures.process import WorkerFailed, WorkerUnsupported
+from fixtures.session import Session
 
 
-def command(root, folder, models, *arguments):
-    """The suite on the models of tests/tiny_models.py."""
-    start = [sys.executable, "-m", "pytest", str(root / "benchmarks"), "-p", "no:cacheprovider", "--models", models]
+def arguments_of(root, folder, models, *arguments):
+    """pytest's arguments for the suite on the models of tests/tiny_models.py."""
+    start = [str(root / "benchmarks"), "-p", "no:cacheprovider", "--models", models]
     start += ["--model-file", str(root / "tests" / "tiny_models.py"), "--twins", "onnxruntime_fp32"]
     start += ["--engine-dir", str(folder / "engines"), "--benchmark-json", str(folder / "out.json")]
     return [*start, "--benchmark-max-time", "0.02", *arguments]
@@ -40,13 +43,11 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def faulty(root, tmp_path_factory):
+def faulty(root, run_pytest, tmp_path_factory):
     """One run of the check of numbers on a model for each fault, and one at the end that works."""
     folder = tmp_path_factory.mktemp("faults")
     models = ",".join([*FAULTS, "tiny"])
-    done = subprocess.run(
-        command(root, folder, models, "-k", "test_agreement"), cwd=root, capture_output=True, text=True, timeout=170
-    )
+    done = run_pytest(arguments_of(root, folder, models, "-k", "test_agreement"))
     document = json.loads((folder / "out.json").read_text())
     return done, {case["model"]: case for case in document["suite"]["cases"]}, document, folder
 
@@ -75,9 +76,9 @@ def interrupted(root, tmp_path_factory):
     """Ctrl-C while the second model builds; gives the exit code, what lay beside the JSON before, and the JSON."""
     folder = tmp_path_factory.mktemp("interrupted")
     environment = {**os.environ, "MARKER": str(folder / "building")}
+    arguments = arguments_of(root, folder, "tiny,slow", "-k", "agreement or latency or startup", "--batch-sizes", "1,4")
     process = subprocess.Popen(
-        command(root, folder, "tiny,slow", "-k", "agreement or latency or startup", "--batch-sizes", "1,4"),
-        cwd=root, env=environment,
+        [sys.executable, "-m", "pytest", *arguments], cwd=root, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # A run in the background would ignore it.
     )  # fmt: skip
@@ -181,3 +182,60 @@ def test_progress_starts_the_time_anew_and_nothing_ticks_afterwards():
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0) and signal.getsignal(signal.SIGALRM) == before
     with watchdog.watching(None):
         assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def case_under(limit_s):
+    """A case of the suite as its hooks see it."""
+    stash = pytest.Stash()
+    stash[SETTINGS] = SimpleNamespace(case_timeout_s=limit_s)
+    return SimpleNamespace(fixturenames=["session"], config=SimpleNamespace(stash=stash))
+
+
+HOOKS = [case_faults.pytest_runtest_setup, case_faults.pytest_runtest_call, case_faults.pytest_runtest_teardown]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_case_that_hangs_in_any_phase_is_stopped_in_one_line(hook):
+    phase = hook(case_under(0.2))
+    next(phase)
+    with pytest.raises(pytest.fail.Exception, match="^showed no progress for 0.2 s and was stopped; give it more with"):
+        try:
+            time.sleep(10)
+        except UserError as error:
+            phase.throw(error)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_worker_that_works_is_progress(monkeypatch):
+    """It has a limit of its own: the one of the case must not end it before."""
+
+    def run(*task, waiting, **options):
+        for _ in range(5):
+            time.sleep(0.1)
+            waiting(0.1, "building")
+        return "done"
+
+    monkeypatch.setattr("fixtures.process.run", run)
+    monkeypatch.setattr("fixtures.session.progress", lambda config, title: nullcontext(lambda seconds, stage: None))
+    session = SimpleNamespace(config=None, settings=SimpleNamespace(model_files=(), case_timeout_s=0.3))
+    with watchdog.watching(0.3):
+        assert Session.work(session, "build", print) == "done"
+
+
+@pytest.mark.parametrize("error", [Unsupported("no converter"), WorkerUnsupported("build failed: no converter")])
+def test_what_a_twin_cannot_take_is_skipped_unless_the_twin_was_named(error):
+    def refuse():
+        raise error
+
+    for named, outcome in ((False, pytest.skip.Exception), (True, pytest.fail.Exception)):
+        session = SimpleNamespace(settings=SimpleNamespace(twins_named=named))
+        with pytest.raises(outcome, match="no converter"):
+            twins._or_fail(refuse, session)
+
+
+def test_what_fails_otherwise_is_never_skipped():
+    def refuse():
+        raise WorkerFailed("build crashed")
+
+    with pytest.raises(pytest.fail.Exception, match="build crashed"):
+        twins._or_fail(refuse, SimpleNamespace(settings=SimpleNamespace(twins_named=False)))

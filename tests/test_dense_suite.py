@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
@@ -14,18 +12,18 @@ MODELS = ("tiny_detector", "shifted", "tiny_segmenter")
 
 
 @pytest.fixture(scope="module")
-def ran(root, tmp_path_factory):
+def ran(root, run_pytest, tmp_path_factory):
     """Numbers, boxes and masks alone, on eight photographs, each with its picture."""
     folder = tmp_path_factory.mktemp("dense")
     (folder / "images").mkdir()
     for path in sorted((root / "images").glob("*.jpg"))[::8]:
         shutil.copy(path, folder / "images")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--models", ",".join(MODELS)]
-    command += [str(root / "benchmarks" / f"test_{name}.py") for name in ("agreement", "detection", "segmentation")]
+    command = ["-p", "no:cacheprovider", "--models", ",".join(MODELS)]
+    command += [root / "benchmarks" / f"test_{name}.py" for name in ("agreement", "detection", "segmentation")]
     command += ["--model-file", str(root / "tests" / "tiny_dense.py"), "--twins", "onnxruntime_fp32"]
     command += ["--images", str(folder / "images"), "--engine-dir", str(folder / "engines")]
     command += ["--save-detections", str(folder / "pictures"), "--benchmark-json", str(folder / "out.json")]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=170)
+    done = run_pytest(command)
     return folder, done, json.loads((folder / "out.json").read_text())["suite"]
 
 

@@ -405,15 +405,14 @@ def pytest_addoption(parser):
 
 
 @pytest.mark.parametrize("arguments", [["--run-device", "cpu"], []])
-def test_machine_info_of_a_run_gains_the_facts_and_loses_nothing(pytester, monkeypatch, root, arguments):
+def test_machine_info_of_a_run_gains_the_facts_and_loses_nothing(pytester, run_pytest, arguments):
     import json
 
-    monkeypatch.setenv("PYTHONPATH", str(root))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile("def test_nothing(benchmark): benchmark.pedantic(int)")
-    result = pytester.runpytest_subprocess("--benchmark-json", "out.json", "-p", "no:cacheprovider", *arguments)
-    result.assert_outcomes(passed=1)
+    command = ["--benchmark-json", "out.json", "-p", "no:cacheprovider", *arguments]
+    done = run_pytest(command, pytester.path, {"CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 0 and " 1 passed in " in done.stdout, done.stdout + done.stderr
     machine_info = json.loads((pytester.path / "out.json").read_text())["machine_info"]
     assert set(machine_info) >= KEYS | {"node", "machine", "python_version"} <= set(machine_info)
     assert isinstance(machine_info["cpu"], dict), "pytest-benchmark's own"

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from fixtures import process
-from fixtures.errors import UserError
+from fixtures.errors import Unsupported, UserError
 from fixtures.exhausted import out_of_memory
 
 
@@ -39,6 +39,10 @@ def raise_user_error():
     raise UserError("weights.pth is truncated; fetch it again")
 
 
+def raise_unsupported():
+    raise Unsupported("no converter for hardswish")
+
+
 def die(number):
     os.kill(os.getpid(), number)
 
@@ -63,6 +67,14 @@ def reporting(steps):
 
 def run(task, *arguments, timeout_s=60.0, **options):
     return process.run(task, *arguments, title="the task", timeout_s=timeout_s, **options)
+
+
+def test_what_a_twin_cannot_take_is_told_apart():
+    with pytest.raises(process.WorkerUnsupported, match="^the task failed: no converter for hardswish$"):
+        run(raise_unsupported)
+    with pytest.raises(process.WorkerFailed) as error:
+        run(raise_user_error)
+    assert not isinstance(error.value, process.WorkerUnsupported)
 
 
 def test_the_answer_comes_back_from_another_process():

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -16,18 +14,16 @@ from tests.documented_keys import missing_keys
 
 
 @pytest.fixture(scope="module")
-def suite(root, tmp_path_factory):
+def suite(root, run_pytest, tmp_path_factory):
     """Runs `pytest benchmarks` on the tiny models; gives the finished process and the run's JSON."""
     cache = tmp_path_factory.mktemp("engines")
 
     def run(models, *arguments):
         out = tmp_path_factory.mktemp("run") / "out.json"
-        command = [sys.executable, "-m", "pytest", str(root / "benchmarks"), "-p", "no:cacheprovider"]
-        command += ["--model-file", str(root / "tests" / "tiny_models.py"), "--models", models]
-        command += ["--twins", "onnxruntime_fp32", "--engine-dir", str(cache), "--benchmark-max-time", "0.05"]
-        done = subprocess.run(
-            [*command, "--benchmark-json", str(out), *arguments], cwd=root, capture_output=True, text=True, timeout=170
-        )
+        command = [root / "benchmarks", "-p", "no:cacheprovider"]
+        command += ["--model-file", root / "tests" / "tiny_models.py", "--models", models]
+        command += ["--twins", "onnxruntime_fp32", "--engine-dir", cache, "--benchmark-max-time", "0.05"]
+        done = run_pytest([*command, "--benchmark-json", out, *arguments])
         return done, json.loads(out.read_text()) if out.exists() else None
 
     run.cache = cache
