@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
+from filelock import FileLock
 
 from tests import suite_runs
 
@@ -43,6 +45,20 @@ def testrun_folder(tmp_path_factory) -> Path:
     """A folder of this run that xdist's workers share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if IS_WORKER else own
+
+
+@pytest.fixture(scope="session")
+def once(testrun_folder) -> Callable[[str, Callable[[], Any]], Any]:
+    """once(name, make): what `make` gives, made by the first of xdist's workers to ask and pickled for the others."""
+
+    def value(name: str, make: Callable[[], Any]) -> Any:
+        path = testrun_folder / f"{name}.pickle"
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                path.write_bytes(pickle.dumps(make()))
+            return pickle.loads(path.read_bytes())
+
+    return value
 
 
 @pytest.fixture(scope="session")

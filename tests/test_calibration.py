@@ -9,7 +9,6 @@ import sys
 
 import pytest
 import torch
-from filelock import FileLock
 from torch import nn
 from torchvision.models import get_model
 
@@ -40,16 +39,16 @@ print(json.dumps({"made": made, "peak_bytes": resource.getrusage(resource.RUSAGE
 
 
 @pytest.fixture(scope="module")
-def made(root, tmp_path_factory, testrun_folder):
-    """Every model's file, made in another process, with what that took; once for all of xdist's workers."""
-    report = testrun_folder / "calibrated.json"
-    with FileLock(f"{report}.lock"):
-        if not report.exists():
-            folder = tmp_path_factory.mktemp("cache")
-            done = subprocess.run([sys.executable, "-c", MAKE, str(folder)], cwd=root, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-            report.write_text(done.stdout)
-    return json.loads(report.read_text())
+def made(root, tmp_path_factory, once):
+    """Every model's file, made in another process, with what that took."""
+
+    def make():
+        folder = tmp_path_factory.mktemp("cache")
+        done = subprocess.run([sys.executable, "-c", MAKE, str(folder)], cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return once("calibrated", make)
 
 
 class Answers:

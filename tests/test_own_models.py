@@ -6,8 +6,6 @@ import ast
 import json
 import os
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy
@@ -18,41 +16,32 @@ from PIL import Image
 from fixtures import outputs, zoo
 from fixtures.errors import UserError
 from fixtures.zoo import add_models
+from tests import no_network
 
 PHOTOGRAPHS = {"bird": ("macaw_01", "toucan_01", "spoonbill_01"), "building": ("castle_01", "dam_02")}
-# Every process of the run says which sockets it opened to the world; one does not get that far.
-NO_NETWORK = """
-import os, sys
-
-def refuse(event, arguments):
-    asked = event in ("socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
-    if asked or event == "socket.connect" and not isinstance(arguments[1], (str, bytes)):
-        with open(os.environ["NETWORK_LOG"], "a") as log:
-            log.write(f"{event} {arguments}\\n")
-        raise OSError("there is no network here")
-
-sys.addaudithook(refuse)
-"""
 
 
 @pytest.fixture(scope="module")
-def example(root, tmp_path_factory):
+def example(root, run_pytest, tmp_path_factory, once):
     """One run of the example file: photographs in class folders, two batch sizes, sockets refused."""
+    return once("own_models", lambda: example_run(root, run_pytest, tmp_path_factory))
+
+
+def example_run(root, run_pytest, tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     for label, names in PHOTOGRAPHS.items():
         (folder / "photographs" / label).mkdir(parents=True)
         for name in names:
             shutil.copy(root / "images" / f"{name}.jpg", folder / "photographs" / label)
-    (folder / "sitecustomize.py").write_text(NO_NETWORK)
-    command = [sys.executable, "-m", "pytest", str(root / "benchmarks"), "-p", "no:cacheprovider"]
+    command = [root / "benchmarks", "-p", "no:cacheprovider", "-p", "tests.no_network"]
     command += ["--model-file", str(root / "benchmarks" / "examples" / "own_models.py")]
     command += ["--models", "pair,four_classes", "--twins", "onnxruntime_fp32", "--batch-sizes", "1,4"]
     command += ["--images", str(folder / "photographs"), "--engine-dir", str(folder / "engines")]
     command += ["--benchmark-max-time", "0.02", "--benchmark-json", str(folder / "out.json")]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "NETWORK_LOG": str(folder / "network.log")}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=170)
+    done = run_pytest(command, environment={no_network.REPORT: str(folder / "network.json")})
     assert done.returncode == 0, done.stdout
-    return SimpleNamespace(folder=folder, document=json.loads((folder / "out.json").read_text()))
+    network, document = (json.loads((folder / f"{name}.json").read_text()) for name in ("network", "out"))
+    return SimpleNamespace(folder=folder, network=network, document=document)
 
 
 def test_every_model_of_the_example_is_judged(example):
@@ -78,15 +67,12 @@ def test_one_engine_serves_both_batch_sizes_where_the_spec_asks_for_it(example):
 
 
 def test_a_run_with_weights_at_hand_asks_no_network(example):
-    assert not (example.folder / "network.log").exists(), (example.folder / "network.log").read_text()
+    assert example.network["asked"] == []
 
 
 def test_the_refusal_of_sockets_works(example):
-    code = "import socket; socket.create_connection(('127.0.0.1', 9))"
-    environment = {**os.environ, "PYTHONPATH": str(example.folder), "NETWORK_LOG": str(example.folder / "tried.log")}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and "there is no network here" in done.stderr
-    assert "socket.getaddrinfo" in (example.folder / "tried.log").read_text()
+    """In the run itself and in its workers, which are forked from a process that has the hook as well."""
+    assert example.network["tried"] == ["there is no network here"] * 2
 
 
 def added(tmp_path, line, monkeypatch):

@@ -14,9 +14,9 @@ from tests.documented_keys import missing_keys
 
 
 @pytest.fixture(scope="module")
-def suite(root, run_pytest, tmp_path_factory):
+def suite(root, run_pytest, testrun_folder, tmp_path_factory):
     """Runs `pytest benchmarks` on the tiny models; gives the finished process and the run's JSON."""
-    cache = tmp_path_factory.mktemp("engines")
+    cache = testrun_folder / "tiny_engines"
 
     def run(models, *arguments):
         out = tmp_path_factory.mktemp("run") / "out.json"
@@ -31,9 +31,9 @@ def suite(root, run_pytest, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def faulty(suite):
+def faulty(suite, once):
     """One run with a model that works and three that fail in their workers, the last by hanging."""
-    return suite("tiny,crashing,refused,hanging", "--case-timeout", "10")
+    return once("faulty", lambda: suite("tiny,crashing,refused,hanging", "--case-timeout", "10"))
 
 
 def outcomes(document, model):
@@ -98,12 +98,16 @@ def test_the_table_names_each_model_and_twin(faulty):
 
 
 @pytest.fixture(scope="module")
-def again(faulty, suite, tmp_path_factory):
+def again(faulty, suite, tmp_path_factory, once):
     """The model that works once more, from the cache, at two batch sizes, with its outputs saved."""
-    outputs = tmp_path_factory.mktemp("outputs") / "outputs.npz"
-    done, document = suite("tiny", "--batch-sizes", "1,4", "--save-outputs", str(outputs))
-    assert done.returncode == 0, done.stdout
-    return document, golden.load(outputs)
+
+    def make():
+        outputs = tmp_path_factory.mktemp("outputs") / "outputs.npz"
+        done, document = suite("tiny", "--batch-sizes", "1,4", "--save-outputs", outputs)
+        assert done.returncode == 0, done.stdout
+        return document, golden.load(outputs)
+
+    return once("again", make)
 
 
 def test_an_engine_is_built_once(faulty, again):
@@ -136,10 +140,11 @@ def test_outputs_are_saved_for_each_photograph(again):
 
 
 @pytest.fixture(scope="module")
-def trusting(faulty, suite):
+def trusting(faulty, suite, once):
     """The model that works with an engine from outside, which is held against a second build of it."""
     (engine,) = suite.cache.glob("tiny-onnxruntime_fp32-b1-*/artefact.onnx")
-    return suite("tiny", "--trust-engine", str(engine), "--build-twice", "-k", "startup or latency")
+    arguments = ("tiny", "--trust-engine", engine, "--build-twice", "-k", "startup or latency")
+    return once("trusting", lambda: suite(*arguments))
 
 
 def test_an_engine_from_outside_is_taken_with_a_warning_and_recorded(trusting):

@@ -30,8 +30,8 @@ def test_it_passes_where_some_run_and_the_others_cannot_by_their_own_word(monkey
     assert tensorrt_life.main([])
 
 
-@pytest.mark.parametrize("call_s, good", [(1.1, True), (1.2, False)])
-def test_it_fails_where_a_call_costs_too_much_beside_a_bare_one(call_s, good, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("call_s, aside, good", [(1.1, 0.0, True), (1.2, 0.0, False), (1.1, 0.5, False)])
+def test_it_fails_where_a_call_costs_too_much_or_ignores_its_stream(call_s, aside, good, monkeypatch, tmp_path, capsys):
     """On the double; `bare.median_s` is asked for the twin's call, a bare one and a replayed one."""
     import torch
 
@@ -42,8 +42,9 @@ def test_it_fails_where_a_call_costs_too_much_beside_a_bare_one(call_s, good, mo
     monkeypatch.setattr(torch, "rand", lambda *shape, device: rand(shape[0], 3, 16, 16))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(bare, "median_s", lambda call: next(seconds))
+    monkeypatch.setattr(tensorrt_life, "on_a_side_stream", lambda *twin_and_batches: aside)
     monkeypatch.setattr(bare, "context", lambda path, example: (None, []))
     monkeypatch.setattr("fixtures.backends.cuda_graph.CudaGraphTwin", lambda twin, example: twin)
     assert tensorrt_life.main([]) is good
     printed = capsys.readouterr().out
-    assert f"ratio {call_s:.3f}" in printed and ("FAILED" in printed) is not good
+    assert (f"ratio {call_s:.3f}" if not aside else "on a side stream") in printed and ("FAILED" in printed) is not good
