@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 # None of them starts a thread when it is imported. Nothing of fixtures/: pytest rewrites its assertions at import.
-IMPORTED = ("torch", "torchvision", "onnxruntime", "onnx", "onnxscript", "pytest", "matplotlib", "rich.table", "psutil")
+IMPORTED = ("torch", "torchvision", "onnxruntime", "onnx", "onnxscript", "pytest", "rich.table", "psutil")
 TIMEOUT_S = 170.0
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -33,7 +33,7 @@ def suite(root, run_pytest, testrun_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def faulty(suite, once):
     """One run with a model that works and three that fail in their workers, the last by hanging."""
-    return once("faulty", lambda: suite("tiny,crashing,refused,hanging", "--case-timeout", "10"))
+    return once("faulty", lambda: suite("tiny,crashing,refused,hanging", "--case-timeout", "6"))
 
 
 def outcomes(document, model):
@@ -55,7 +55,7 @@ def test_a_worker_that_fails_costs_its_cases_and_not_the_run(faulty):
     [
         ("crashing", "build of crashing onnxruntime_fp32 crashed with SIGSEGV"),
         ("refused", "build of refused onnxruntime_fp32 failed: RuntimeError: operator not supported"),
-        ("hanging", "build of hanging onnxruntime_fp32 took longer than 10 s and was stopped"),
+        ("hanging", "build of hanging onnxruntime_fp32 took longer than 6 s and was stopped"),
     ],
 )
 def test_the_reason_is_shown_and_kept(faulty, model, reason):
