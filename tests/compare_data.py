@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Dict, Iterator, Optional, Sequence
 
 import numpy
 
@@ -193,8 +193,13 @@ def on_gpu(run: Dict[str, Any], model: str, twin: str, device: float = 0.95, con
     return run
 
 
-def end_to_end(run: Dict[str, Any], twin_factor: float = 1.0, decode_factor: float = 1.0) -> Dict[str, Any]:
-    """A copy whose benchmarks are the way from file to answer, a third of it decoding; each slowed by its factor."""
+def end_to_end(
+    run: Dict[str, Any], twin_factor: float = 1.0, decode_factor: float = 1.0, run_factor: Optional[float] = None
+) -> Dict[str, Any]:
+    """A copy whose benchmarks are the way from file to answer, each slowed by its factor.
+
+    A third of it is decoding, half the model's own part (run_factor: None for as much slower as the whole).
+    """
     run = copy.deepcopy(run)
     for bench in run["benchmarks"]:
         extra = bench["extra_info"]
@@ -207,5 +212,6 @@ def end_to_end(run: Dict[str, Any], twin_factor: float = 1.0, decode_factor: flo
             "twin": [block * twin_factor for block in blocks],
             "eager": None,
             "decode": [block / 3 * decode_factor for block in blocks],
+            "run": [block / 2 * (twin_factor if run_factor is None else run_factor) for block in blocks],
         }
     return run

@@ -23,10 +23,10 @@ NAME = Name("resnet18", "tensorrt_fp16", 1, "test_end_to_end")
 PILLOW = {"pillow": "11.0.0"}
 
 
-def judged(twin, decode, after=PILLOW, stable=True):
+def judged(twin, decode, after=PILLOW, stable=True, run=None):
     """The judgement where from file to answer took `twin` times as long, and decoding `decode` times."""
     base = data.end_to_end(data.document(models=["resnet18"], **PILLOW))
-    new = data.end_to_end(data.document(models=["resnet18"], seed=1, **after), twin, decode)
+    new = data.end_to_end(data.document(models=["resnet18"], seed=1, **after), twin, decode, run)
     for bench in new["benchmarks"]:
         bench["extra_info"].update(stable=stable, unstable_reason=None if stable else "drifted")
     runs = (run_of(document, label) for document, label in ((base, "base"), (new, "new")))
@@ -43,6 +43,12 @@ def test_a_twin_that_slowed_down_alone_is_worse():
     assert (judged(1.2, 1.0).verdict, judged(1.2, 1.0).note) == (WORSE, "")
     assert judged(0.8, 1.0).verdict == BETTER
     assert judged(1.0, 1.0).verdict == UNSURE, "equal runs differ by more end to end than by the limit"
+
+
+def test_what_passes_before_the_model_makes_no_twin_worse_and_is_told():
+    found = judged(1.3, 1.0, run=1.0)
+    assert found.verdict == UNSURE and "more than half of it passes before the model" in found.note
+    assert judged(1.3, 1.0, run=1.5).verdict == WORSE
 
 
 def test_a_machine_that_became_faster_hides_no_slow_twin():
@@ -75,7 +81,7 @@ def test_runs_without_blocks_of_decoding_are_judged_by_the_clock():
 def test_as_many_blocks_of_decoding_as_of_the_twin():
     run = data.end_to_end(data.document(models=["resnet18"]))
     run["benchmarks"][1]["extra_info"]["blocks_s"]["decode"].pop()
-    with pytest.raises(UserError, match=r"benchmarks\[1\].*as many blocks of its control as of the twin"):
+    with pytest.raises(UserError, match=r"benchmarks\[1\].*as many blocks of every side as of the twin"):
         run_of(run, "run")
 
 
