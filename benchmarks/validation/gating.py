@@ -160,7 +160,8 @@ def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float, own: boo
     """
     found = 0
     for index, (base, new) in enumerate(pairs):
-        name = [known for known in new.figures[metric.key] if not known.is_eager][index % len(twins(new))]
+        known = [name for name in new.figures[metric.key] if not name.is_eager]
+        name = known[index % len(known)]
         over = (new if own else base).figures[metric.key][name]
         grown = {**new.figures[metric.key], name: over * growth}
         report = compared((base, replace(new, figures={**new.figures, metric.key: grown})))
@@ -170,7 +171,10 @@ def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float, own: boo
 
 def slowed(timing: Timing, factor: float) -> Timing:
     """The timing of a twin that takes so many times as long, on a GPU since its kernels do."""
-    slow = [part._replace(twin=tuple(block * factor for block in part.twin)) for part in timing.invocations]
+    slow = []
+    for part in timing.invocations:
+        run = tuple(own + (factor - 1) * whole for own, whole in zip(part.run, part.twin))
+        slow.append(part._replace(twin=tuple(block * factor for block in part.twin), run=run))
     gpu = timing.gpu and timing.gpu._replace(device_s=timing.gpu.device_s * factor)
     return replace(timing, p50_s=timing.p50_s * factor, invocations=tuple(slow), gpu=gpu)
 
