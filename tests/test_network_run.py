@@ -33,7 +33,7 @@ def runs(root, run_pytest, tmp_path_factory):
     return run("calibrated", "--save-weights", folder / "weights"), run(folder / "weights")
 
 
-@pytest.mark.parametrize("number, recipe", [(0, "lsuv-ridge"), (1, "folder")])
+@pytest.mark.parametrize("number, recipe", [(0, "calibrated-1"), (1, "folder")])
 def test_neither_asks_the_network(runs, number, recipe):
     network, document = runs[number]
     assert network == {"asked": [], "tried": ["there is no network here"] * 2}
