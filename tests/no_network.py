@@ -18,7 +18,8 @@ REPORT = "NETWORK_REPORT"
 def refuse(event: str, arguments: Tuple[Any, ...]) -> None:
     """An audit hook, which the processes forked from this one have as well."""
     asked = event in ("socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
-    if asked or event == "socket.connect" and not isinstance(arguments[1], (str, bytes)):
+    sent = event in ("socket.connect", "socket.sendto", "socket.sendmsg")
+    if asked or sent and not isinstance(arguments[1], (str, bytes, type(None))):  # Unix sockets have a path.
         with open(f"{os.environ[REPORT]}.asked", "a") as log:
             log.write(f"{event} {arguments}\n")
         raise OSError("there is no network here")

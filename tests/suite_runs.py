@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 # None of them starts a thread when it is imported. Nothing of fixtures/: pytest rewrites its assertions at import.
 IMPORTED = ("torch", "torchvision", "onnxruntime", "onnx", "onnxscript", "pytest", "rich.table", "psutil")
+OURS = ("fixtures", "benchmarks", "tests", "conftest")
 TIMEOUT_S = 170.0
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -112,6 +113,8 @@ def _forked(path: str, arguments: List[bytes], kept: Sequence[int]) -> int:
             if number > 2 and number != nowhere and number not in set(map(int, kept)):
                 with contextlib.suppress(OSError):  # The one that listed them.
                     os.dup2(nowhere, number)  # Not closed: its number must not become another file's.
+        for name in [name for name in sys.modules if name.split(".")[0] in OURS]:
+            del sys.modules[name]  # What the run has made of them, such as models added to the zoo.
         exec(arguments[-1], {"__name__": "__main__"})
     finally:
         os._exit(0)

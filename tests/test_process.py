@@ -155,3 +155,15 @@ def test_an_interrupted_wait_leaves_no_worker(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(sleep, 60, waiting=interrupt)
     assert {child.pid for child in psutil.Process().children(recursive=True)} == before
+
+
+def test_a_worker_whose_run_was_killed_ends_with_it():
+    """As the kernel does for a killed run, its end of the worker's pipe is closed."""
+    process.warm_server()
+    receiver, sender = process._context().Pipe(duplex=False)
+    worker = process._context().Process(target=process._serve, args=(sender, time.sleep, (60,)), daemon=True)
+    worker.start()
+    found = psutil.Process(worker.pid)
+    worker._popen.finalizer()
+    worker._popen.returncode = -signal.SIGKILL  # multiprocessing would look for it at the end that is closed.
+    found.wait(10)
