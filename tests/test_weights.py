@@ -1,4 +1,4 @@
-"""Where weights come from, what a wrong file is told, and that they come back bit for bit."""
+"""Where weights come from: torch's cache, a download, a folder; and by what they are known."""
 
 from __future__ import annotations
 
@@ -10,30 +10,18 @@ import pytest
 import torch
 
 from fixtures import weights, zoo
-from fixtures.calibration import RECIPE, SEED
 from fixtures.errors import UserError
-from fixtures.weights import WeightsFile, WeightsSource, decide, identity, load_model, save_weights, weights_file
+from fixtures.weights import WeightsFile, WeightsSource, decide, identity, load_model, weights_file
 from fixtures.zoo import MODELS, ModelSpec
+from tests.random_weights import SPEC, random_state, same
+from tests.sockets import NetworkUsed, refuse_sockets
 
-SPEC = MODELS["resnet18"]
 PUBLISHED = "resnet18-f37072fd.pth"
-SMALL = ModelSpec("shufflenet_v2_x0_5", "ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1")
-
-
-class NetworkUsed(AssertionError):
-    pass
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    """Every socket is an error."""
-
-    def refuse(*arguments, **options):
-        raise NetworkUsed("a socket was opened")
-
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    refuse_sockets(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -48,11 +36,7 @@ def checkpoints(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def state():
-    """A state dict of SPEC, random."""
-    torch.manual_seed(0)
-    from torchvision.models import resnet18
-
-    return resnet18(weights=None).state_dict()
+    return random_state()
 
 
 @pytest.fixture
@@ -62,19 +46,12 @@ def published(state, checkpoints):
     return checkpoints / PUBLISHED
 
 
-def same(module, state):
-    mine = module.state_dict()
-    return mine.keys() == state.keys() and all(torch.equal(mine[name], state[name]) for name in state)
-
-
 def test_without_network_means_without():
     with pytest.raises(NetworkUsed):
         socket.create_connection(("localhost", 1))
 
 
 # Decide
-
-
 def test_auto_takes_pretrained_where_torchs_cache_has_all(published):
     source = decide("auto", [SPEC])
     assert (source.kind, source.folder) == ("pretrained", None)
@@ -110,79 +87,7 @@ def test_what_is_no_kind_and_no_folder(choice, tmp_path, monkeypatch):
         decide(choice, [SPEC])
 
 
-# Calibrated
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """A recipe that takes no time; counts its calls."""
-    calls = []
-
-    def calibrate(module, batch, labels, seed):
-        calls.append((tuple(batch.shape), labels.tolist(), seed))
-        for number, parameter in enumerate(module.parameters()):
-            torch.nn.init.constant_(parameter, number)
-
-    monkeypatch.setattr(weights, "calibrate", calibrate)
-    return calls
-
-
-def test_calibrated_weights_are_made_once_and_kept(quick, tmp_path):
-    source = decide("calibrated", [SMALL])
-    first = weights_file(SMALL, source, tmp_path / "cache")
-    assert weights_file(SMALL, source, tmp_path / "cache") == first
-    ((shape, labels, seed),) = quick
-    assert shape == (64, 3, 224, 224) and len(set(labels)) == 51 and seed == SEED
-    assert first.path.parent.parent == tmp_path / "cache"
-    assert first.digest == hashlib.sha256(first.path.read_bytes()).hexdigest()
-    parameters = list(load_model(SMALL, first.path).parameters())
-    assert bool((parameters[-1] == len(parameters) - 1).all())
-
-
-@pytest.mark.parametrize(
-    ("where", "value"),
-    [
-        ("fixtures.weights.RECIPE", "other"),
-        ("fixtures.weights.SEED", 1),
-        ("torch.__version__", "2.99.1"),
-        ("torchvision.__version__", "0.99"),
-        ("fixtures.images.digest", lambda photographs: "other photographs"),
-    ],
-    ids=["recipe", "seed", "torch", "torchvision", "photographs"],
-)
-def test_what_makes_other_weights_makes_another_entry(where, value, quick, tmp_path, monkeypatch):
-    source = decide("calibrated", [SMALL])
-    first = weights_file(SMALL, source, tmp_path)
-    monkeypatch.setattr(where, value)
-    assert weights_file(SMALL, source, tmp_path).path != first.path
-    assert len(quick) == 2
-
-
-def test_another_builder_option_makes_another_entry(quick, tmp_path):
-    source = decide("calibrated", [SMALL])
-    other = ModelSpec(SMALL.name, SMALL.weights, builder_options={"num_classes": 1000})
-    assert weights_file(SMALL, source, tmp_path).path != weights_file(other, source, tmp_path).path
-
-
-def test_the_file_does_not_depend_on_where_it_was_made(quick, tmp_path):
-    weights._calibrate_into(tmp_path / "one.pth", SMALL)
-    weights._calibrate_into(tmp_path / "another_name.pth", SMALL)
-    assert (tmp_path / "one.pth").read_bytes() == (tmp_path / "another_name.pth").read_bytes()
-
-
-def test_a_damaged_photograph_of_the_suite_is_named(quick, tmp_path, monkeypatch):
-    bundled = tmp_path / "images"
-    bundled.mkdir()
-    (bundled / "labels.csv").write_text("file,imagenet_index,imagenet_name\nbee_01.jpg,309,bee\n")
-    (bundled / "bee_01.jpg").write_bytes(b"no picture")
-    monkeypatch.setattr("fixtures.images.BUNDLED", bundled)
-    with pytest.raises(UserError, match=r"bee_01.jpg, needed for calibrated weights, cannot be read: .*; fetch it"):
-        weights_file(SMALL, decide("calibrated", [SMALL]), tmp_path / "cache")
-
-
 # Pretrained
-
-
 def serve(monkeypatch, url):
     """Lets SPEC's weights lie at this URL."""
 
@@ -234,8 +139,6 @@ def test_only_pretrained_opens_a_connection(tmp_path, state):
 
 
 # Folder
-
-
 @pytest.mark.parametrize("name", [PUBLISHED, "resnet18.pth"])
 def test_a_folder_with_the_published_name_or_ours(name, state, tmp_path):
     torch.save(state, tmp_path / name)
@@ -251,163 +154,6 @@ def test_a_folder_without_the_model_says_what_was_expected(tmp_path):
         f"--weights {tmp_path} has no weights of resnet18: expected {PUBLISHED} or resnet18.pth; put one there, from "
         "torchvision or from --save-weights on another machine"
     )
-
-
-# Load
-
-
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "as before torch 1.6"])
-def test_weights_come_back_bit_for_bit(zipped, state, tmp_path):
-    torch.save(state, tmp_path / "resnet18.pth", _use_new_zipfile_serialization=zipped)
-    module = load_model(SPEC, tmp_path / "resnet18.pth")
-    assert same(module, state) and not module.training
-    assert all(parameter.device.type == "cpu" for parameter in module.parameters())
-
-
-def test_loading_draws_no_random_numbers(state, tmp_path):
-    torch.save(state, tmp_path / "resnet18.pth")
-    before = torch.get_rng_state()
-    load_model(SPEC, tmp_path / "resnet18.pth")
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_entries_that_only_training_uses_may_be_there(state, tmp_path):
-    spec = ModelSpec("resnet18", SPEC.weights, unused_weights=("aux1.", "aux2."))
-    torch.save({**state, "aux1.fc.weight": torch.zeros(1)}, tmp_path / "resnet18.pth")
-    assert same(load_model(spec, tmp_path / "resnet18.pth"), state)
-    with pytest.raises(UserError, match=r"holds no weights of resnet18: aux1.fc.weight unknown;"):
-        load_model(SPEC, tmp_path / "resnet18.pth")
-
-
-def test_counters_of_batch_norm_may_be_absent(state, tmp_path):
-    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-    torch.save(old, tmp_path / "resnet18.pth")
-    assert same(load_model(SPEC, tmp_path / "resnet18.pth"), state)
-
-
-class Unsafe:
-    """Code that an unsafe loader would run."""
-
-    def __reduce__(self):
-        return (pytest.fail, ("the file's code was run",))
-
-
-def half(state):
-    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (lambda state: {"state_dict": state, "epoch": 3}, "holds no state dict"),
-        (lambda state: torch.zeros(3), "holds no state dict"),
-        (lambda state: {1: torch.zeros(3)}, "holds no state dict"),
-        (lambda state: Unsafe(), r"cannot be read \(UnpicklingError: .*\)"),
-        (lambda state: {**state, "fc.bias": torch.zeros(10)}, r"fc.bias is float32 10, expected float32 1000"),
-        (half, r"conv1.weight is float16 64×3×7×7, expected float32 64×3×7×7 \(and 101 more\)"),
-        (
-            lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
-            r"conv1.weight \(and 101 more\) missing, module.conv1.weight \(and 121 more\) unknown",
-        ),
-        (lambda state: {n: t for n, t in state.items() if n != "fc.weight"}, "fc.weight missing"),
-    ],
-    ids=["a checkpoint", "a tensor", "odd names", "code", "a shape", "float16", "other names", "one missing"],
-)
-def test_a_file_of_something_else(content, problem, state, tmp_path):
-    path = tmp_path / "resnet18.pth"
-    torch.save(content(state), path)
-    with pytest.raises(UserError, match=problem) as caught:
-        load_model(SPEC, path)
-    message = str(caught.value)
-    assert message.startswith(f"{path} ") and "\n" not in message
-    assert message.endswith(
-        "; expected the state dict of resnet18: put it there, or remove the file and choose with --weights "
-        "where to take it from"
-    )
-
-
-def test_weights_of_another_architecture(state, tmp_path):
-    torch.save(state, tmp_path / "alexnet.pth")
-    with pytest.raises(UserError, match=r"no weights of alexnet: features.0.weight .*missing, conv1.weight .*unknown;"):
-        load_model(MODELS["alexnet"], tmp_path / "alexnet.pth")
-
-
-@pytest.mark.parametrize("part", [0.0, 0.5, 0.999])
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "as before torch 1.6"])
-def test_a_truncated_file(part, zipped, state, tmp_path):
-    path = tmp_path / "resnet18.pth"
-    torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
-    with pytest.raises(UserError, match=r"resnet18.pth cannot be read \([^\n]*\); expected [^\n]*$"):
-        load_model(SPEC, path)
-
-
-def test_a_damaged_file_is_refused_in_plain_words(tmp_path):
-    """Found by fuzzing: of these two bytes torch speaks in bold."""
-    (tmp_path / "resnet18.pth").write_bytes(b"c*")
-    with pytest.raises(UserError) as error:
-        load_model(SPEC, tmp_path / "resnet18.pth")
-    assert str(error.value).isprintable()
-
-
-def test_an_entry_s_name_cannot_steer_the_terminal(state, tmp_path):
-    torch.save({**state, "\x1b[2Jodd": torch.ones(1)}, tmp_path / "resnet18.pth")
-    with pytest.raises(UserError, match=r"\\x1b\[2Jodd unknown"):
-        load_model(SPEC, tmp_path / "resnet18.pth")
-
-
-@pytest.mark.parametrize("name", ["absent.pth", "."])
-def test_no_file_at_all(name, tmp_path):
-    with pytest.raises(UserError, match=r"cannot be read \(.*(No such file|Is a directory).*\); expected"):
-        load_model(SPEC, tmp_path / name)
-
-
-# Save
-
-
-def test_saved_weights_come_back_with_the_same_digest(quick, tmp_path):
-    file = weights_file(SMALL, decide("calibrated", [SMALL]), tmp_path / "cache")
-    save_weights(SMALL, file, tmp_path / "new" / "saved")
-    assert [path.name for path in (tmp_path / "new" / "saved").iterdir()] == ["shufflenet_v2_x0_5.pth"]
-    back = weights_file(SMALL, decide(str(tmp_path / "new" / "saved"), [SMALL]), Path("unused"))
-    assert back.digest == file.digest
-    assert same(load_model(SMALL, back.path), load_model(SMALL, file.path).state_dict())
-
-
-def test_saving_replaces_and_may_go_where_it_came_from(tmp_path):
-    for content in (b"old", b"new"):
-        (tmp_path / "made.pth").write_bytes(content)
-        save_weights(SPEC, WeightsFile(tmp_path / "made.pth", ""), tmp_path)
-        save_weights(SPEC, WeightsFile(tmp_path / "resnet18.pth", ""), tmp_path)
-        assert (tmp_path / "resnet18.pth").read_bytes() == content
-    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["made.pth", "resnet18.pth"]
-
-
-def test_a_copy_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    (tmp_path / "resnet18.pth").write_bytes(b"old")
-
-    def full(source, target):
-        Path(target).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("shutil.copyfile", full)
-    with pytest.raises(UserError, match=r"^--save-weights .* cannot be written \(No space left on device\): name "):
-        save_weights(SPEC, WeightsFile(tmp_path / "resnet18.pth", ""), tmp_path)
-    assert (tmp_path / "resnet18.pth").read_bytes() == b"old"
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".resnet18")]
-
-
-def test_a_folder_that_is_a_file(tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match=r"^--save-weights .*file cannot be written \(File exists\): name another"):
-        save_weights(SPEC, WeightsFile(tmp_path / "file", ""), tmp_path / "file")
-
-
-# Identity
-
-
-def test_calibrated_weights_are_known_by_recipe_and_seed():
-    assert identity(WeightsSource("calibrated", None, ""), {"alexnet": "a1"}) == {"recipe": RECIPE, "seed": SEED}
 
 
 @pytest.mark.parametrize("kind", ["pretrained", "folder"])
