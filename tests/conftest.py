@@ -36,8 +36,16 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """The longest file first, so that with xdist nobody waits for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_calibration.py")
+    """For two workers of xdist, which begin with half of the list each: one with calibration, one with whole runs.
+
+    What is left at either's end, for the other to take over, is quick and shares nothing that both would wait for.
+    """
+    longest = [item for item in items if item.path.name == "test_calibration.py"]
+    rest = [item for item in items if item not in longest]
+    runs = [item for item in rest if {"run_pytest", "once"} & set(getattr(item, "fixturenames", ()))]
+    quick = [item for item in rest if item not in runs]
+    half = max(0, len(items) // 2 - len(longest))
+    items[:] = longest + quick[:half] + runs + quick[half:]
 
 
 @pytest.fixture(scope="session")
