@@ -35,17 +35,18 @@ def pytest_configure(config):
         config.add_cleanup(patch.undo)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """For two workers of xdist, which begin with half of the list each: one with calibration, one with whole runs.
+    """What needs the calibrated zoo first, whole runs from the middle on, short tests after both.
 
-    What is left at either's end, for the other to take over, is quick and shares nothing that both would wait for.
+    Of xdist's workers the first begins at the first test and the second at the middle one, and who is through takes
+    from the end of what the other has left. So neither waits for what the other makes, or makes it again.
     """
-    longest = [item for item in items if item.path.name == "test_calibration.py"]
-    rest = [item for item in items if item not in longest]
-    runs = [item for item in rest if {"run_pytest", "once"} & set(getattr(item, "fixturenames", ()))]
-    quick = [item for item in rest if item not in runs]
-    half = max(0, len(items) // 2 - len(longest))
-    items[:] = longest + quick[:half] + runs + quick[half:]
+    zoo = [item for item in items if "made" in item.fixturenames]
+    runs = [item for item in items if {"once", "run_pytest"} & set(item.fixturenames) and item not in zoo]
+    rest = [item for item in items if item not in zoo and item not in runs]
+    short = max(len(items) // 2 - len(zoo), 0)
+    items[:] = zoo + rest[:short] + runs + rest[short:]
 
 
 @pytest.fixture(scope="session")
