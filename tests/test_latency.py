@@ -63,7 +63,7 @@ def test_five_percent_between_blocks_is_the_limit():
         (0.010, None, Plan(10, 10, 0)),  # 1 s of 10 ms
         (0.100, None, Plan(10, 3, 0)),  # at least 30 rounds
         (0.010, 0.020, Plan(10, 10, 5)),
-        (0.155, 0.222, Plan(10, 3, 2)),  # 15 s: the control gives way first
+        (0.155, 0.222, Plan(10, 3, 1)),  # 15 s: the control gives way first
     ],
 )
 def test_rounds_follow_the_time_budget(call_s, eager_s, expected):
@@ -98,7 +98,7 @@ def test_the_limit_of_a_case_gives_way_to_the_users_own_word(min_rounds, max_tim
 
 
 def test_without_a_limit_all_that_was_asked_for_is_run():
-    assert plan(0.1, 0.1, min_rounds=1000, case_limit_s=math.inf) == Plan(10, 100, 67)
+    assert plan(0.1, 0.1, min_rounds=1000, case_limit_s=math.inf) == Plan(10, 100, 34)
     assert plan(0.1, 0.2, max_time_s=60.0, case_limit_s=math.inf) == Plan(10, 60, 30)
     assert plan(0.1, 0.1, min_rounds=1000).rounds < 1000, "the default's limit"
 
