@@ -63,7 +63,8 @@ def test_five_percent_between_blocks_is_the_limit():
         (0.010, None, Plan(10, 10, 0)),  # 1 s of 10 ms
         (0.100, None, Plan(10, 3, 0)),  # at least 30 rounds
         (0.010, 0.020, Plan(10, 10, 5)),
-        (0.155, 0.222, Plan(10, 3, 1)),  # 15 s: the control gives way first
+        (0.155, 0.222, Plan(10, 3, 1)),  # the control does with a third of the rounds
+        (0.450, 0.050, Plan(10, 2, 1)),  # 15 s: the control gives way first, from two calls a block to one
     ],
 )
 def test_rounds_follow_the_time_budget(call_s, eager_s, expected):
