@@ -198,7 +198,7 @@ def end_to_end(
 ) -> Dict[str, Any]:
     """A copy whose benchmarks are the way from file to answer, each slowed by its factor.
 
-    A third of it is decoding, half the model's own part (run_factor: None for as much slower as the whole).
+    A third of it is decoding, three fifths the model's own part (run_factor: None for as much slower as the whole).
     """
     run = copy.deepcopy(run)
     for bench in run["benchmarks"]:
@@ -212,6 +212,6 @@ def end_to_end(
             "twin": [block * twin_factor for block in blocks],
             "eager": None,
             "decode": [block / 3 * decode_factor for block in blocks],
-            "run": [block / 2 * (twin_factor if run_factor is None else run_factor) for block in blocks],
+            "run": [block * 0.6 * (twin_factor if run_factor is None else run_factor) for block in blocks],
         }
     return run
