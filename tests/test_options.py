@@ -15,13 +15,14 @@ ONE_TWIN = ("--models", "resnet18", "--twins", "onnxruntime_fp32")
 
 @pytest.fixture
 def suite(root, tmp_path, pytester):
-    """Collects `pytest benchmarks` with these options, in a process of its own as a user's command would."""
+    """Runs `pytest benchmarks` with these options, in a process of its own as a user's command would; or collects."""
 
-    def run(*arguments):
+    def run(*arguments, collect_only=True):
         where = ("-c", str(root / "pytest.ini"), "--rootdir", str(root), str(root / "benchmarks"))
         cache = () if "--engine-dir" in arguments else ("--engine-dir", str(tmp_path / "engines"))
+        quiet = ("--collect-only", "-q") if collect_only else ()
         return pytester.runpytest_subprocess(
-            "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *where, *cache, *arguments
+            *quiet, "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *where, *cache, *arguments
         )
 
     return run
@@ -129,8 +130,10 @@ def test_choices_reach_the_builders(read, tmp_path):
     assert read("--save-weights", str(tmp_path / "new")).save_weights.is_dir()
 
 
-def test_the_user_sees_that_line_and_no_traceback(suite):
-    assert "unknown model 'resnet81'" in refused(suite("--models", "resnet81"))
+@pytest.mark.parametrize("collect_only", [True, False])
+@pytest.mark.parametrize("selected", [(), ("-k", "test_photographs")])
+def test_the_user_sees_that_line_and_no_traceback(suite, collect_only, selected):
+    assert "unknown model 'resnet81'" in refused(suite("--models", "resnet81", *selected, collect_only=collect_only))
 
 
 def test_an_empty_image_folder_is_refused(read, tmp_path):
