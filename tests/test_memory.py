@@ -188,11 +188,10 @@ def test_a_phase_is_timed_where_it_happens(monkeypatch):
     assert make() == 5 and phases.seconds["context_s"] >= 0.01 > phases.seconds["export_s"]
 
 
-def grown_after_freeing_large_blocks(fixed):
+def grown_after_freeing_large_blocks(*rules):
     """In a worker: KiB that stay resident once blocks of 1 MiB are freed of which every second one was kept a while."""
-    if fixed:
-        assert memory.fix_allocator()
     numpy.ones(20 * MIB, dtype=numpy.uint8)  # Freed at once; from now on glibc by itself keeps blocks up to this size.
+    assert all(rule() for rule in rules)
     before = memory._resident_bytes()
     blocks = [numpy.ones(MIB, dtype=numpy.uint8) for _ in range(64)]
     last = blocks.pop()
@@ -200,8 +199,14 @@ def grown_after_freeing_large_blocks(fixed):
     return (memory._resident_bytes() - before - last.nbytes) // memory.KIB
 
 
-def test_a_worker_gives_back_what_it_frees():
-    kept, given_back = (
-        process.run(grown_after_freeing_large_blocks, fixed, title="free", timeout_s=60) for fixed in (False, True)
-    )
-    assert given_back < 4 * memory.KIB < 32 * memory.KIB < kept
+@pytest.mark.parametrize(
+    "rules, kept",
+    [
+        ((), True),
+        ((memory.give_blocks_back,), False),
+        ((memory.give_blocks_back, memory.keep_blocks), True),
+    ],
+)
+def test_what_is_freed_is_given_back_or_kept_as_asked(rules, kept):
+    grown_kib = process.run(grown_after_freeing_large_blocks, *rules, title="free", timeout_s=60)
+    assert grown_kib > 32 * memory.KIB if kept else grown_kib < 4 * memory.KIB
