@@ -20,6 +20,6 @@ def test_end_to_end(model, twin, session, record, benchmark):
         figures.update(realtime=None, realtime_fps=None)
     steady = {key: benchmark.extra_info.get(key) for key in ("stable", "unstable_reason")}
     record("end_to_end", **figures, **steady, answers=answers)
-    judged = model.photographs[: len(next(iter(outputs.values())))]  # All that were run, also where one call was timed.
+    judged = model.photographs[: len(next(iter(outputs.values())))]  # Those that were run.
     expected = {name: array[: len(judged)] for name, array in model.reference.items()}
     assert_verdict(agree_all(outputs, expected, twin.tolerance, judged), f"{model.name} {twin.name} from files")
