@@ -119,13 +119,14 @@ def test_blocks_alternate_and_the_first_call_after_a_switch_is_thrown_away():
     eager = call("eager", [100, 2, 2, 100, 2, 2])
     twin = call("twin", [100, 1, 1, 1, 100, 1, 1, 1])
     settled = []
-    blocks = PairedBlocks(Plan(2, 3, 2), (twin, lambda: settled.append(1)), (eager, lambda: None), clock)
+    sides = (twin, lambda: settled.append(1)), (eager, lambda: None)
+    blocks = PairedBlocks(Plan(2, 3, 2), *sides, clock, wait=lambda: order.append("wait"))
     twin_s = []
     for _ in range(6):
         blocks.setup()
         twin_s += timed(twin, 1, clock)
     assert blocks.eager_s == [2, 2, 2, 2] and twin_s == [1] * 6
-    assert order == (["eager"] * 3 + ["twin"] * 4) * 2
+    assert order == (["wait"] + ["eager"] * 3 + ["wait"] + ["twin"] * 4) * 2, "the other side's threads must be idle"
     assert len(settled) == 6, "the device must be idle before every timed round"
 
 
