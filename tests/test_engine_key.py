@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import pytest
 
-from fixtures import engine_key, machine
+from fixtures import engine_key, images, machine
 from fixtures.backends import TWINS
 from fixtures.build_options import DEFAULT
 from fixtures.worker import Job
@@ -39,6 +40,29 @@ def test_the_key_can_be_written_and_is_the_same_for_the_same_engine():
 )
 def test_another_model_precision_state_or_shape_is_another_engine(spec, twin, weights, job):
     assert engine_key.facts(spec, twin, weights, job) != engine_key.facts(SPEC, TWIN, "a", JOB)
+
+
+def test_the_options_of_the_builder_and_what_they_are_called_count():
+    spec = replace(OWN, builder_options={"width": 1})
+    assert engine_key.facts(spec, TWIN, "a", JOB)["options"] == {"width": "1"}
+    for options in ({}, {"width": 2}, {"depth": 1}):
+        other = replace(OWN, builder_options=options)
+        assert engine_key.facts(other, TWIN, "a", JOB) != engine_key.facts(spec, TWIN, "a", JOB)
+
+
+def test_the_photographs_of_calibration_count_for_int8_alone(monkeypatch):
+    int8 = TWINS["onnxruntime_int8"]
+    before = [engine_key.facts(SPEC, twin, "a", JOB) for twin in (int8, TWIN)]
+    assert before[0]["calibration"] == images.digest(images.calibration_photographs())
+    photographs = images.calibration_photographs()[1:]
+    monkeypatch.setattr(images, "calibration_photographs", lambda: photographs)
+    after = [engine_key.facts(SPEC, twin, "a", JOB) for twin in (int8, TWIN)]
+    assert after[0]["calibration"] == images.digest(photographs) != before[0]["calibration"]
+    assert after[1] == before[1] and "calibration" not in after[1]
+
+
+def test_the_recipe_is_twelve_digits():
+    assert re.fullmatch("[0-9a-f]{12}", engine_key.recipe(TWIN))
 
 
 def test_another_torchvision_is_another_engine(monkeypatch):
