@@ -61,6 +61,11 @@ def test_the_photographs_of_calibration_count_for_int8_alone(monkeypatch):
     assert after[1] == before[1] and "calibration" not in after[1]
 
 
+def test_the_device_and_the_choices_of_the_build_are_the_backend_s_to_count(monkeypatch):
+    monkeypatch.setattr(type(TWIN), "key_facts", lambda self, device, options=None: {"counted": (device, options)})
+    assert engine_key.facts(SPEC, TWIN, "a", JOB)["counted"] == ("cpu", DEFAULT)
+
+
 def test_the_recipe_is_twelve_digits():
     assert re.fullmatch("[0-9a-f]{12}", engine_key.recipe(TWIN))
 
