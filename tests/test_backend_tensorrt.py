@@ -83,8 +83,9 @@ def test_every_classifier_of_the_zoo_becomes_a_twin(name, monkeypatch, tmp_path)
     # The size of the published models where a layer needs it, else a smaller one.
     example = photographs(size={"alexnet": 224, "vgg16": 224, "inception_v3": 96}.get(name, 64))
     twin, _ = built(tensorrt, tmp_path, model, "fp32", example)
-    assert relative_error(twin(example), model(example).detach()) < 1e-4
-    assert relative_error(twin(-example), model(example).detach()) > 1e-2, "the answer must depend on the photograph"
+    expected = model(example).detach()
+    assert relative_error(twin(example), expected) < 1e-4
+    assert relative_error(twin(-example), expected) > 1e-2, "the answer must depend on the photograph"
     twin.close()
     gc.collect()
     assert not list(trt.double.alive)
