@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from fixtures import engines, zoo
+from fixtures import zoo
 from fixtures.backends import tensorrt
 from fixtures.build_options import BuildOptions
 from fixtures.errors import UserError
@@ -183,52 +183,6 @@ def test_one_engine_serves_every_batch_size_of_its_profile(trt, precision, tmp_p
         tensorrt.load(path, photographs(5), precision)
 
 
-def test_a_type_that_torch_does_not_have_is_refused_in_one_line(trt, tmp_path, monkeypatch):
-    from fixtures import tensorrt_engine
-
-    _, path = built(tensorrt, tmp_path)
-    monkeypatch.delitem(tensorrt_engine.TORCH_TYPES, "FLOAT")
-    with pytest.raises(UserError, match="the engine's input has TensorRT's type FLOAT, which torch does not have; let"):
-        tensorrt.load(path, photographs(), "fp32")
-
-
-@pytest.mark.parametrize("damage", [lambda plan: plan[: len(plan) // 2], lambda plan: b"garbage", lambda plan: b""])
-def test_a_damaged_engine_is_refused_in_one_line(trt, damage, tmp_path):
-    _, path = built(tensorrt, tmp_path)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError) as error:
-        tensorrt.load(path, photographs(), "fp32")
-    assert "refuses the engine" in str(error.value) and "Serialization" in str(error.value)
-    assert str(path) in str(error.value) and "\n" not in str(error.value)
-
-
-def test_an_engine_of_another_version_is_refused(monkeypatch, tmp_path):
-    on_host.tensorrt(monkeypatch, "10.3.0")
-    _, path = built(tensorrt, tmp_path)
-    on_host.tensorrt(monkeypatch, "10.13.3.9")
-    with pytest.raises(UserError, match="expecting library version 10.13.3.9 got 10.3.0"):
-        tensorrt.load(path, photographs(), "fp32")
-
-
-def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
-    def entry():
-        return engines.get_or_make(
-            tmp_path,
-            "small-tensorrt_fp32-b1",
-            tensorrt.key_facts("cpu"),
-            lambda path: built(tensorrt, path.parent),
-            ".engine",
-        )
-
-    first = entry()
-    assert entry().from_cache and not first.from_cache
-    first.path.write_bytes(first.path.read_bytes()[:-100])
-    with pytest.warns(engines.EngineWarning, match="refused and made anew"):
-        again = entry()
-    assert not again.from_cache
-    tensorrt.load(again.path, photographs(), "fp32")
-
-
 def test_a_call_that_fails_says_why(newest, tmp_path, monkeypatch):
     twin, _ = built(tensorrt, tmp_path)
     with pytest.raises(RuntimeError, match="Address is not set for tensor input"):
@@ -259,55 +213,6 @@ def test_replay_from_a_cuda_graph_is_an_option(newest, tmp_path, monkeypatch):
     assert tensorrt.load(path, example, "fp32", BuildOptions(cuda_graph_replay=True)) == "replayed"
     ((twin, captured_example),) = captured
     assert captured_example is example and relative_error(twin(example), small_model()(example).detach()) < 1e-5
-
-
-def test_an_engine_that_cannot_be_captured_is_closed_and_refused_in_one_line(newest, tmp_path, monkeypatch):
-    from fixtures.backends import cuda_graph
-
-    def refuse(twin, example):
-        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nCompile with …")
-
-    monkeypatch.setattr(cuda_graph, "CudaGraphTwin", refuse)
-    built(tensorrt, tmp_path)[0].close()
-    with pytest.raises(UserError) as error:
-        tensorrt.load(tmp_path / "artefact.engine", photographs(), "fp32", BuildOptions(cuda_graph_replay=True))
-    assert str(error.value) == (
-        "artefact.engine cannot be captured in a CUDA graph: CUDA error: operation not permitted when stream is "
-        "capturing; leave out --tensorrt-replay"
-    )
-    del error
-    gc.collect()
-    assert not list(newest.double.alive)
-
-
-@pytest.mark.parametrize(
-    "given, expected",
-    [
-        ({"tensorrt": "10.3.0"}, None),
-        ({"tensorrt": ""}, None),
-        ({"tensorrt": "8.2.1.8"}, "TensorRT 8.2.1.8 is installed, the oldest that the suite runs is 8.4"),
-        ({}, "tensorrt is not installed"),
-        ({"tensorrt": "10.3.0", "gpu": False}, "no CUDA device here"),
-        ({"tensorrt": "10.3.0", "cuda": ""}, "the installed torch is built for the CPU only"),
-    ],
-)
-def test_what_is_missing_is_named_without_importing_anything(given, expected, monkeypatch, tmp_path):
-    on_host.machine(monkeypatch, tmp_path, **given)
-    reason = tensorrt.unavailable("cuda:0")
-    assert reason is None if expected is None else reason.startswith(expected) and "\n" not in reason
-
-
-def test_models_on_the_cpu_need_the_gpu_named(monkeypatch, tmp_path):
-    on_host.machine(monkeypatch, tmp_path, tensorrt="10.3.0")
-    assert "add --run-device cuda:0" in tensorrt.unavailable("cpu")
-
-
-def test_the_version_is_read_from_the_bindings_where_tensorrt_only_repeats_it(monkeypatch, tmp_path):
-    from fixtures import tensorrt_package
-
-    on_host.machine(monkeypatch, tmp_path, tensorrt="", tensorrt_bindings="10.13.3.9.post1")
-    assert tensorrt_package.version() == "10.13.3.9.post1"
-    assert tensorrt_package.numbers("10.13.3.9.post1") == (10, 13, 3, 9) > (10, 12)
 
 
 def test_key_facts_can_be_written_and_tell_workspaces_apart(newest):
