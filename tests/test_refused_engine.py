@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import engines, running, worker
+from fixtures import engines, worker
 from fixtures.backends import tensorrt
 from fixtures.build_options import DEFAULT
 from fixtures.errors import UserError
 from fixtures.running_twin import RunningTwin
+from tests import pretended
 from tests.doubles import on_host
 from tests.doubles.small import built, photographs
 
@@ -22,8 +23,6 @@ REASON = "TensorRT 10.3.0 refuses the engine: it was made for another GPU"
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """A running model whose workers only pretend: `built` counts builds, `refusals` is how many starts are refused."""
-    import torch
-
     state = types.SimpleNamespace(built=0, refusals=0)
 
     def work(title, task, job, path):
@@ -34,17 +33,12 @@ def model(tmp_path, monkeypatch):
         state.refusals -= 1
         return {"engine_refused": REASON} if state.refusals >= 0 else {"load_s": 0.1, "engine": path.read_bytes()}
 
-    options = types.SimpleNamespace(
-        engine_folder=tmp_path, build_options=DEFAULT, trusted_engine=None, model_files=(), run_device="cpu"
-    )
     twin = types.SimpleNamespace(close=lambda: None)
     monkeypatch.setattr(tensorrt, "load", lambda *arguments, **options: twin)
     monkeypatch.setattr(engines, "_used", set())
-    return types.SimpleNamespace(
-        state=state, name="resnet18", run_device="cpu", spec=running.ModelSpec("resnet18"),
-        example=lambda size: torch.zeros(size, 3, 4, 4), weights_file=types.SimpleNamespace(path=Path("w"), digest="d"),
-        session=types.SimpleNamespace(work=work, settings=options, record=types.SimpleNamespace(facts={})),
-    )  # fmt: skip
+    model = pretended.model(work, engine_folder=tmp_path)
+    model.state = state
+    return model
 
 
 def test_one_from_the_cache_is_built_again_once_and_told(model):

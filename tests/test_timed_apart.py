@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import types
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from fixtures import phases, running, worker
+from fixtures import phases, worker
 from fixtures.build_options import DEFAULT
 from fixtures.running_twin import RunningTwin
+from tests import pretended
 
 
 def running_on(run_device, asked):
@@ -21,12 +21,7 @@ def running_on(run_device, asked):
         asked.append(task)
         return {"first_call_s": 2.0, "host_run_peak_bytes": 10} if task is worker.start else {"first_call_s": 1.0}
 
-    settings = types.SimpleNamespace(build_options=DEFAULT, trusted_engine=None, run_device=run_device)
-    return types.SimpleNamespace(
-        name="resnet18", run_device=run_device, spec=running.ModelSpec("resnet18"), module=nn.Identity(),
-        example=lambda size: torch.zeros(size, 3, 4, 4), weights_file=types.SimpleNamespace(path=Path("w"), digest="d"),
-        session=types.SimpleNamespace(work=work, settings=settings),
-    )  # fmt: skip
+    return pretended.model(work, run_device)
 
 
 WORKERS = [("cpu", [worker.start, worker.start_times], 1.0), ("cuda:0", [worker.start], 2.0)]
