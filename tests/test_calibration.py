@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torchvision.models import get_model
 
 from fixtures import calibration
 from fixtures.calibration import SEED, calibrate
 from fixtures.errors import UserError
-from fixtures.zoo import MODELS
+from fixtures.zoo import MODELS, ModelSpec, build_module
 from tests.logits import FLOAT16_MAX, nearest, photographs_for, right, watched
 
 # Other kinds of classifier: another layer at the end, dense connections, squeeze-and-excitation, LayerNorm, attention.
@@ -29,7 +28,7 @@ OTHERS = {
 def test_any_other_classifier(name):
     batch, labels = photographs_for(MODELS["resnet18"])
     batch = nn.functional.interpolate(batch, size=(64, 64), mode="area")
-    module = get_model(name, weights=None, **OTHERS[name]).eval()
+    module = build_module(ModelSpec(name, builder_options=OTHERS[name]))
     calibrate(module, batch, labels, SEED)
     logits, extremes = watched(module, batch)
     assert right(logits, labels) >= 0.9
