@@ -124,6 +124,9 @@ def test_what_a_reader_and_the_json_of_a_run_are_told():
         "mean_iou_limit": 0.9,
         "worst": "hen.jpg",
     }
+    swapped = judge_masks(1 - masks(), masks(), TOLERANCE, NAMES).report("lraspp x")
+    beginning = "lraspp x: masks do not agree: 100.00% of bee.jpg changed class; mean IoU 0 is below 0.9"
+    assert swapped.splitlines()[0] == beginning
     right = judge_masks(masks(), masks(), TOLERANCE, NAMES).report("lraspp x")
     assert right == "lraspp x: masks agree, 0 pixels changed class, at most 0.00% of a photograph changed, mean IoU 1"
 
