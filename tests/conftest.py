@@ -19,6 +19,9 @@ IS_WORKER = bool(os.environ.pop("PYTEST_XDIST_WORKER", None))
 if IS_WORKER:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# CPU only, so that the tests are the same on a machine with a GPU. Before torch looks for one.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 ROOT = Path(__file__).resolve().parent.parent
 pytest_plugins = ["pytester"]
 

@@ -15,7 +15,10 @@ from tests.documented_keys import missing_keys
 
 @pytest.fixture(scope="module")
 def suite(root, run_pytest, testrun_folder, tmp_path_factory):
-    """Runs `pytest benchmarks` on the tiny models; gives the finished process and the run's JSON."""
+    """Runs `pytest benchmarks` on the tiny models; gives the finished process and the run's JSON.
+
+    The first of these runs is `faulty`, which finds an empty cache.
+    """
     cache = testrun_folder / "tiny_engines"
 
     def run(models, *arguments):
@@ -168,7 +171,7 @@ def test_a_second_build_is_timed_beside_the_first(trusting):
     assert "tiny onnxruntime_fp32 built twice: " in done.stdout
 
 
-def test_an_unreadable_photograph_is_named_and_the_rest_is_judged(suite, root, tmp_path):
+def test_an_unreadable_photograph_is_named_and_the_rest_is_judged(faulty, suite, root, tmp_path):
     for name in ("bee_01.jpg", "hen_01.jpg", "macaw_01.jpg"):
         shutil.copy(root / "images" / name, tmp_path)
     (tmp_path / "torn.jpg").write_bytes((tmp_path / "bee_01.jpg").read_bytes()[:5000])
