@@ -23,7 +23,7 @@ if IS_WORKER:
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 ROOT = Path(__file__).resolve().parent.parent
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.doubles.installed"]
 
 
 def pytest_configure(config):

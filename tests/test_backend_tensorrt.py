@@ -21,18 +21,6 @@ from tests.doubles.tensorrt_double import VERSIONS
 TOLERANCE = {"fp32": 1e-5, "tf32": 1e-5, "fp16": 1e-2, "int8": 5e-2}
 
 
-@pytest.fixture(params=VERSIONS)
-def trt(request, monkeypatch):
-    """The double, once for each version."""
-    return on_host.tensorrt(monkeypatch, request.param)
-
-
-@pytest.fixture
-def newest(monkeypatch):
-    """The double of the newest version, where the version makes no difference."""
-    return on_host.tensorrt(monkeypatch, VERSIONS[-1])
-
-
 class TwoOutputs(nn.Module):
     def forward(self, batch):
         return batch.mean((2, 3)), torch.relu(batch)

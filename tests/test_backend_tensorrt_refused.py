@@ -11,20 +11,7 @@ from fixtures.backends import cuda_graph, tensorrt
 from fixtures.build_options import BuildOptions
 from fixtures.errors import UserError
 from tests.doubles import on_host
-from tests.doubles.small import built, photographs
-from tests.doubles.tensorrt_double import VERSIONS
-
-
-@pytest.fixture(params=VERSIONS)
-def trt(request, monkeypatch):
-    """The double, once for each version."""
-    return on_host.tensorrt(monkeypatch, request.param)
-
-
-@pytest.fixture
-def newest(monkeypatch):
-    """The double of the newest version, where the version makes no difference."""
-    return on_host.tensorrt(monkeypatch, VERSIONS[-1])
+from tests.doubles.small import DAMAGES, built, photographs
 
 
 def test_a_type_that_torch_does_not_have_is_refused_in_one_line(trt, tmp_path, monkeypatch):
@@ -34,7 +21,7 @@ def test_a_type_that_torch_does_not_have_is_refused_in_one_line(trt, tmp_path, m
         tensorrt.load(path, photographs(), "fp32")
 
 
-@pytest.mark.parametrize("damage", [lambda plan: plan[: len(plan) // 2], lambda plan: b"garbage", lambda plan: b""])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_engine_is_refused_in_one_line(trt, damage, tmp_path):
     _, path = built(tensorrt, tmp_path)
     path.write_bytes(damage(path.read_bytes()))

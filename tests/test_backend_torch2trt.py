@@ -14,7 +14,7 @@ from fixtures.backends import torch2trt
 from fixtures.build_options import BuildOptions
 from fixtures.errors import UserError
 from tests.doubles import on_host, tensorrt_double, torch2trt_double
-from tests.doubles.small import built, photographs, relative_error, small_model
+from tests.doubles.small import DAMAGES, built, photographs, relative_error, small_model
 from tests.doubles.tensorrt_double import VERSIONS
 
 
@@ -22,12 +22,6 @@ from tests.doubles.tensorrt_double import VERSIONS
 def package(request, monkeypatch):
     """The double of torch2trt, once for each version of TensorRT that it works with."""
     return on_host.torch2trt(monkeypatch, request.param)
-
-
-@pytest.fixture
-def newest(monkeypatch):
-    """The double beside the newest TensorRT that it works with, where the version makes no difference."""
-    return on_host.torch2trt(monkeypatch, VERSIONS[-2])
 
 
 class Odd(nn.Module):
@@ -58,13 +52,13 @@ def test_one_model_and_one_example_can_be_converted_again_and_again(package, tmp
     assert not any(hasattr(tensor, "_trt") for tensor in [example, *model.parameters()])
 
 
-def test_the_double_fails_where_the_same_tensors_are_converted_twice(newest):
+def test_the_double_fails_where_the_same_tensors_are_converted_twice(newest_torch2trt):
     model, example = small_model(), photographs()
-    newest.torch2trt(model, [example])
+    newest_torch2trt.torch2trt(model, [example])
     with pytest.raises(AttributeError, match="get_output"):
-        newest.torch2trt(model, [photographs()])
+        newest_torch2trt.torch2trt(model, [photographs()])
     with pytest.raises(AttributeError, match="get_output"):
-        newest.torch2trt(small_model(), [example])
+        newest_torch2trt.torch2trt(small_model(), [example])
 
 
 def test_tf32_is_off_and_precisions_are_flags(package, tmp_path):
@@ -117,8 +111,8 @@ def test_an_engine_that_cannot_be_built_gives_tensorrt_s_reason(package, tmp_pat
     assert not (tmp_path / "artefact.pth").exists()
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"garbage", lambda data: b""])
-def test_a_damaged_file_is_refused_in_one_line(newest, damage, tmp_path):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_refused_in_one_line(newest_torch2trt, damage, tmp_path):
     _, path = built(torch2trt, tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError) as error:

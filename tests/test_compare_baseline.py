@@ -13,12 +13,13 @@ from fixtures.compare.baseline import compare_at_end
 from fixtures.compare.document import run_of
 from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate
 from fixtures.options import SETTINGS
+from fixtures.tensorrt_package import numbers
 from tests import compare_data as data
 
 TWIN = ("resnet18", "tensorrt_fp16")
 # pytest-benchmark before 5.3 empties the file of --benchmark-json while pytest reads its options, before any code of
 # ours is loaded; docs/faults.md says so.
-EMPTIED = tuple(map(int, version("pytest-benchmark").split(".")[:2])) < (5, 3)
+EMPTIED = numbers(version("pytest-benchmark")) < (5, 3)
 PLUGINS = ("-p", "fixtures.options", "-p", "fixtures.run_json", "-p", "fixtures.baseline", "-p", "no:cacheprovider",
            "-p", "no:hypothesispytest", "--benchmark-warmup=off")  # fmt: skip
 # One test whose measured time is a constant, so that a run differs from another only where the file was edited.

@@ -15,21 +15,8 @@ from fixtures.engines import EngineWarning
 from fixtures.errors import UserError
 from tests.doubles import on_host
 from tests.doubles.small import built, photographs, small_model
-from tests.doubles.tensorrt_double import VERSIONS
 
 STRONGLY_TYPED = ("10.13.3.9", "11.4.0.106")
-
-
-@pytest.fixture(params=VERSIONS)
-def trt(request, monkeypatch):
-    """The double, once for each version."""
-    return on_host.tensorrt(monkeypatch, request.param)
-
-
-@pytest.fixture
-def newest(monkeypatch):
-    """The double of the newest version, where the version makes no difference."""
-    return on_host.tensorrt(monkeypatch, VERSIONS[-1])
 
 
 def test_flags_follow_precision_and_version(trt, tmp_path):

@@ -9,15 +9,7 @@ from torch import nn
 from fixtures.backends import torch2trt
 from fixtures.build_options import BuildOptions
 from fixtures.errors import Unsupported, UserError
-from tests.doubles import on_host
 from tests.doubles.small import built, photographs, relative_error
-from tests.doubles.tensorrt_double import VERSIONS
-
-
-@pytest.fixture
-def newest(monkeypatch):
-    """The double beside the newest TensorRT that it works with, where the version makes no difference."""
-    return on_host.torch2trt(monkeypatch, VERSIONS[-2])
 
 
 class Harmless(nn.Module):
@@ -57,7 +49,7 @@ def onnx_packages(monkeypatch):
     ],
 )
 def test_what_its_way_through_onnx_lacks_is_named(
-    version, absent, expected, onnx_packages, newest, tmp_path, monkeypatch
+    version, absent, expected, onnx_packages, newest_torch2trt, tmp_path, monkeypatch
 ):
     onnx_packages -= absent
     monkeypatch.setattr(torch, "__version__", version)
@@ -69,10 +61,10 @@ def test_what_its_way_through_onnx_lacks_is_named(
         built(torch2trt, tmp_path, options=BuildOptions(use_onnx=True))
 
 
-def test_its_way_through_onnx_is_an_option(newest, onnx_packages, tmp_path):
+def test_its_way_through_onnx_is_an_option(newest_torch2trt, onnx_packages, tmp_path):
     built(torch2trt, tmp_path)
     built(torch2trt, tmp_path, options=BuildOptions(use_onnx=True))
-    assert [call["use_onnx"] for call in newest.double.calls] == [False, True]
+    assert [call["use_onnx"] for call in newest_torch2trt.double.calls] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -86,26 +78,28 @@ def test_its_way_through_onnx_is_an_option(newest, onnx_packages, tmp_path):
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_an_operator_that_would_be_dropped_is_refused_before_the_build(newest, layer, lost, tmp_path, capsys):
+def test_an_operator_that_would_be_dropped_is_refused_before_the_build(newest_torch2trt, layer, lost, tmp_path, capsys):
     model = nn.Sequential(nn.Conv2d(3, 3, 1), layer, nn.ReLU())
-    before = dict(newest.CONVERTERS)
+    before = dict(newest_torch2trt.CONVERTERS)
     with pytest.raises(Unsupported) as error:
         built(torch2trt, tmp_path, model)
     assert str(error.value).startswith(f"torch2trt has no converter for {lost} of Sequential and would drop it")
     assert "tensorrt twins" in str(error.value) and "\n" not in str(error.value)
-    assert newest.trt.double.built is None and before == newest.CONVERTERS
+    assert newest_torch2trt.trt.double.built is None and before == newest_torch2trt.CONVERTERS
     assert capsys.readouterr().out == "", "its own warnings name harmless operators too"
 
 
-def test_calls_without_a_converter_that_lose_nothing_pass(newest, tmp_path, capsys):
+def test_calls_without_a_converter_that_lose_nothing_pass(newest_torch2trt, tmp_path, capsys):
     twin, _ = built(torch2trt, tmp_path, Harmless())
     assert relative_error(twin(photographs()), Harmless()(photographs())) < 1e-5
     assert capsys.readouterr().out == ""
 
 
-def test_a_dropped_operator_passes_with_a_converter_of_the_user_s_or_through_onnx(newest, onnx_packages, tmp_path):
+def test_a_dropped_operator_passes_with_a_converter_of_the_user_s_or_through_onnx(
+    newest_torch2trt, onnx_packages, tmp_path
+):
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU6())
     built(torch2trt, tmp_path, model, options=BuildOptions(use_onnx=True))
-    relu6 = newest.CONVERTERS["torch.nn.functional.relu6"]
-    newest.CONVERTERS["torch.nn.functional.hardtanh"].update(converter=relu6["converter"], is_real=True)
+    relu6 = newest_torch2trt.CONVERTERS["torch.nn.functional.relu6"]
+    newest_torch2trt.CONVERTERS["torch.nn.functional.hardtanh"].update(converter=relu6["converter"], is_real=True)
     built(torch2trt, tmp_path, model)

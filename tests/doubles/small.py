@@ -6,6 +6,9 @@ from typing import Any, Optional, Tuple
 
 from fixtures.build_options import DEFAULT, BuildOptions
 
+# What may have become of a stored file: its bytes before -> after.
+DAMAGES = (lambda data: data[: len(data) // 2], lambda data: b"garbage", lambda data: b"")
+
 
 def small_model(*more: Any) -> Any:
     """Convolution, batch norm, ReLU, pooling and a linear layer, on batches N×3×16×16."""
