@@ -7,13 +7,13 @@ import pytest
 pytest.register_assert_rewrite("fixtures")
 
 pytest_plugins = [
-    "fixtures.options",
-    "fixtures.machine",
-    "fixtures.header",
-    "fixtures.twins",
-    "fixtures.case_faults",
-    "fixtures.run_json",
-    "fixtures.golden",
-    "fixtures.baseline",
-    "fixtures.summary",
+    "fixtures.plugins.options",
+    "fixtures.plugins.machine_info",
+    "fixtures.plugins.header",
+    "fixtures.plugins.cases",
+    "fixtures.plugins.faults",
+    "fixtures.plugins.run_json",
+    "fixtures.plugins.saved_outputs",
+    "fixtures.plugins.baseline",
+    "fixtures.plugins.summary",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.accuracy import accuracy, accuracy_drop
-from fixtures.agreement import assert_verdict
+from fixtures.judge.accuracy import accuracy, accuracy_drop
+from fixtures.judge.verdict import assert_verdict
 
 
 @pytest.mark.task("classification")

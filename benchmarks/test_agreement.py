@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fixtures import pictures
-from fixtures.agreement import agree_all, assert_verdict
+from fixtures.checks import pictures
+from fixtures.judge.agreement import agree_all
+from fixtures.judge.verdict import assert_verdict
 
 
 def test_agreement(model, twin, session, record, tmp_path):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures import pictures
-from fixtures.agreement import assert_verdict
-from fixtures.detection import judge, stand_in_fault
-from fixtures.detection_tolerances import TABLE, recorded_only
+from fixtures.checks import pictures
+from fixtures.judge.box_tolerances import TABLE, recorded_only
+from fixtures.judge.detection import judge, stand_in_fault
+from fixtures.judge.verdict import assert_verdict
 
 
 @pytest.mark.task("detection")

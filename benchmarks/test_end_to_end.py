@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures import end_to_end
-from fixtures.agreement import agree_all, assert_verdict
-from fixtures.timing import measure_end_to_end
+from fixtures.checks import end_to_end
+from fixtures.checks.timing import measure_end_to_end
+from fixtures.judge.agreement import agree_all
+from fixtures.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures import exhausted
-from fixtures.outputs import to_numpy
-from fixtures.timing import measure, throughput
+from fixtures.checks import out_of_memory
+from fixtures.checks.timing import measure, throughput
+from fixtures.common.outputs import to_numpy
 
 
 @pytest.mark.with_reference
 def test_latency(model, twin, batch_size, session, benchmark):
     """Records percentiles, frames per second and the speed-up; the answer must be of the batch's size."""
-    with exhausted.recorded(model, twin, batch_size):
+    with out_of_memory.recorded(model, twin, batch_size):
         answer = measure(benchmark, model, twin, batch_size)
     session.record.add("latency", **{"model": model.name, "twin": twin.name, **benchmark.extra_info})
     session.record.add("throughput", **throughput(benchmark, model, twin, batch_size))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures import pictures
-from fixtures.agreement import assert_verdict
-from fixtures.detection_tolerances import recorded_only
-from fixtures.segmentation import TABLE, judge_masks, masks_of
+from fixtures.answers.masks import masks_of
+from fixtures.checks import pictures
+from fixtures.judge.box_tolerances import recorded_only
+from fixtures.judge.mask_tolerances import TABLE
+from fixtures.judge.segmentation import judge_masks
+from fixtures.judge.verdict import assert_verdict
 
 
 @pytest.mark.task("segmentation")

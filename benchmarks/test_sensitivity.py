@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fixtures.agreement import assert_verdict
-from fixtures.sensitivity import try_mutants
+from fixtures.checks.sensitivity import try_mutants
+from fixtures.judge.verdict import assert_verdict
 
 
 def test_sensitivity(model, twin, record):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.agreement import agree_all, assert_verdict
-from fixtures.outputs import to_numpy
+from fixtures.common.outputs import to_numpy
+from fixtures.judge.agreement import agree_all
+from fixtures.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference

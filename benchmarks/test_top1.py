@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.agreement import assert_verdict
+from fixtures.answers.classes import predictions
 from fixtures.backends import REFERENCE
-from fixtures.decisions import predictions, top1, top5_overlap
-from fixtures.zoo import categories
+from fixtures.judge.decisions import top1, top5_overlap
+from fixtures.judge.verdict import assert_verdict
+from fixtures.models.zoo import categories
 
 
 @pytest.mark.task("classification")
 def test_top1(model, twin, session, record):
-    """A flip is excused only where eager itself hardly decides; see `fixtures.decisions`."""
+    """A flip is excused only where eager itself hardly decides; see `fixtures.judge.decisions`."""
     logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     names = categories(model.spec)
     verdict = top1(logits, reference, twin.tolerance, model.photographs, names)

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator
 import pytest
 from filelock import FileLock
 
-from tests import suite_runs
+from tests.helpers import suite_runs
 
 # Two processes that both compute on every core spin in each other's way, and take many times as long. Set before torch
 # comes in; what the tests start inherits it. The runs that they start are no workers of xdist, where pytest-benchmark
@@ -75,7 +75,7 @@ def once(testrun_folder) -> Callable[[str, Callable[[], Any]], Any]:
 
 @pytest.fixture(scope="session")
 def run_pytest(root, tmp_path_factory) -> Iterator[suite_runs.Run]:
-    """run_pytest(arguments, cwd=…, environment=…): a finished run, see `tests.suite_runs`."""
+    """run_pytest(arguments, cwd=…, environment=…): a finished run, see `tests.helpers.suite_runs`."""
     with suite_runs.server(root, tmp_path_factory.mktemp("runs")) as run:
         yield run
 

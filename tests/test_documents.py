@@ -7,7 +7,8 @@ import shlex
 
 import pytest
 
-from fixtures import options, zoo
+from fixtures.models import zoo
+from fixtures.plugins import options
 
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "images/README.md")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

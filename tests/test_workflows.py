@@ -10,7 +10,7 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
-from tests import compare_data as data
+from tests.helpers import compare_data as data
 
 
 @pytest.fixture(scope="module")

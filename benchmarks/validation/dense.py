@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from benchmarks.validation.tolerances import as_float16, as_tf32, rounded_weights
-from fixtures import images
-from fixtures.agreement import agree_all
+from fixtures.answers.detector import Detector
+from fixtures.answers.masks import masks_of
 from fixtures.backends import onnxruntime
-from fixtures.boxes import Detector
-from fixtures.calibration_dense import calibrate_detector, calibrate_segmenter
-from fixtures.cores import core
-from fixtures.detection import FEW_BOXES, judge, with_few_boxes
-from fixtures.detection_tolerances import TABLE
-from fixtures.outputs import concatenate, to_numpy
-from fixtures.segmentation import TABLE as MASK_TABLE
-from fixtures.segmentation import judge_masks, masks_of
-from fixtures.tolerances import tolerance
-from fixtures.zoo import MODELS, ModelSpec, build_module, preprocessing
+from fixtures.common.outputs import concatenate, to_numpy
+from fixtures.images import folder as image_folder
+from fixtures.judge.agreement import agree_all
+from fixtures.judge.box_tolerances import TABLE
+from fixtures.judge.detection import FEW_BOXES, judge, with_few_boxes
+from fixtures.judge.mask_tolerances import TABLE as MASK_TABLE
+from fixtures.judge.segmentation import judge_masks
+from fixtures.judge.tolerances import tolerance
+from fixtures.models.calibration_dense import calibrate_detector, calibrate_segmenter
+from fixtures.models.cores import core
+from fixtures.models.zoo import MODELS, ModelSpec, build_module, preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +45,13 @@ class Case:
         self.spec, self.seed = spec, seed
         module = build_module(spec)
         calibrate = calibrate_detector if spec.task == "detection" else calibrate_segmenter
-        calibrate(module, images.load(images.list_photographs(images.BUNDLED), preprocessing(spec)).batch, seed)
+        calibrate(
+            module,
+            image_folder.load(image_folder.list_photographs(image_folder.BUNDLED), preprocessing(spec)).batch,
+            seed,
+        )
         self.core = core(spec.task, module).requires_grad_(False)
-        loaded = images.load(images.judged_photographs(images.BUNDLED)[::step], preprocessing(spec))
+        loaded = image_folder.load(image_folder.judged_photographs(image_folder.BUNDLED)[::step], preprocessing(spec))
         self.batch, self.photographs = loaded.batch, loaded.photographs
         self.names = [photograph.name for photograph in loaded.photographs]
         self.detector = Detector(spec) if spec.task == "detection" else None
@@ -141,7 +146,7 @@ def emulated_fp16(case: Case) -> Dict[str, Any]:
 
 def onnxruntime_int8(case: Case) -> Dict[str, Any]:
     """Explicitly quantised, calibrated on the photographs that are kept for it."""
-    calibration = images.load(images.calibration_photographs(), preprocessing(case.spec)).batch
+    calibration = image_folder.load(image_folder.calibration_photographs(), preprocessing(case.spec)).batch
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         twin = onnxruntime.build(case.core, case.batch[:1], "int8", path, calibration)

@@ -21,14 +21,16 @@ from typing import Any, Callable, Dict, List
 import atheris
 
 with atheris.instrument_imports(include=["fixtures", "csv", "json"]):
-    from fixtures import decoding, engines, entry, images
-    from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate
-    from fixtures.compare.load import load_file
-    from fixtures.compare.markdown import render as render_markdown
-    from fixtures.compare.report import make_report
-    from fixtures.compare.terminal import render
-    from fixtures.entry import Refused
-    from fixtures.errors import UserError
+    from fixtures.cache import entry, store
+    from fixtures.cache.entry import Refused
+    from fixtures.common.errors import UserError
+    from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
+    from fixtures.compare.judging.report import make_report
+    from fixtures.compare.reading.load import load_file
+    from fixtures.compare.writing.markdown import render as render_markdown
+    from fixtures.compare.writing.terminal import render
+    from fixtures.images import decoding
+    from fixtures.images import folder as image_folder
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FACTS = {"model": "resnet18", "input_shape": [1, 3, 224, 224]}
@@ -39,8 +41,8 @@ FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 def fuzz_labels(data: bytes) -> None:
     """labels.csv with these bytes, beside a.jpg and dog/b.jpg, and its labels for a model of four classes."""
     (FOLDER / "labels.csv").write_bytes(data)
-    found = images.list_photographs(FOLDER)
-    images.resolve_labels(found, ("tench", "crane", "Crane", "golden retriever"))
+    found = image_folder.list_photographs(FOLDER)
+    image_folder.resolve_labels(found, ("tench", "crane", "Crane", "golden retriever"))
     assert all(FOLDER.resolve() in (FOLDER / photograph.name).resolve().parents for photograph in found)
 
 
@@ -89,7 +91,7 @@ def value(provider: Any) -> Any:
 
 def fuzz_entry(data: bytes) -> None:
     """An entry of the engine cache with another entry.json, or another file: used whole or made anew."""
-    directory = engines._directory(FOLDER, "fuzzed", FACTS)
+    directory = store._directory(FOLDER, "fuzzed", FACTS)
     if data[:1] < b"\x80":
         sealed = json.loads((directory / "entry.json").read_text())
         (directory / "entry.json").write_bytes(changed(sealed, data[1:]))
@@ -101,15 +103,15 @@ def fuzz_entry(data: bytes) -> None:
         assert found.path.parent == directory and found.path.read_bytes() == b"an engine", "a foreign file was taken"
     except Refused as reason:
         one_line(reason)
-    engines.get_or_make(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
+    store.get_or_make(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
 
 
 def fuzz_weights(data: bytes) -> None:
     """A file of weights with these bytes, for a model of one layer."""
     import torch
 
-    from fixtures import weights
-    from fixtures.zoo import ModelSpec
+    from fixtures.models import weights
+    from fixtures.models.zoo import ModelSpec
 
     path = FOLDER / "weights.pth"
     path.write_bytes(data)
@@ -144,7 +146,7 @@ def seeds(target: str) -> List[bytes]:
         (FOLDER / "whole.json").write_text(json.dumps(document))
         return [b"\xff" + b'{"benchmarks": [], "machine_info": {}}', bytes(range(120)), b"\0" * 60]
     if target == "entry":
-        made = engines.store(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
+        made = store.store(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
         return [b"\0\1\2\3", b"\x80" + (made.path.parent / "entry.json").read_bytes(), b"\xffan engine"]
     if target == "weights":
         import torch

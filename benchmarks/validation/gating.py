@@ -26,13 +26,13 @@ import numpy
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from fixtures.compare.gate import PASS, REGRESSION  # noqa: E402
-from fixtures.compare.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
-from fixtures.compare.load import load_file, merge  # noqa: E402
-from fixtures.compare.metrics import LATENCY, SCALARS, Metric  # noqa: E402
-from fixtures.compare.report import Report, make_report  # noqa: E402
-from fixtures.compare.run import Blocks, Name, Run, Timing  # noqa: E402
-from fixtures.compare.verdict import WORSE  # noqa: E402
+from fixtures.compare.judging.gate import PASS, REGRESSION  # noqa: E402
+from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
+from fixtures.compare.judging.report import Report, make_report  # noqa: E402
+from fixtures.compare.judging.verdict import WORSE  # noqa: E402
+from fixtures.compare.reading.load import load_file, merge  # noqa: E402
+from fixtures.compare.reading.metrics import LATENCY, SCALARS, Metric  # noqa: E402
+from fixtures.compare.reading.run import Blocks, Name, Run, Timing  # noqa: E402
 
 TESTS = ("agreement", "top1", "accuracy", "latency", "startup", "end_to_end")
 MODELS = "mobilenet_v2,resnet18"

@@ -2,7 +2,7 @@
 # Mutation testing of the code that judges: how many small faults put into it do tests/ notice? Not part of CI.
 #
 #   pip install mutmut
-#   benchmarks/validation/mutation.sh [PATTERN ...]      such as 'fixtures.agreement.*'; all without one
+#   benchmarks/validation/mutation.sh [PATTERN ...]      such as 'fixtures.judge.agreement.*'; all without one
 #
 # Works in a copy of the tree under TMPDIR, one mutant at a time, and prints the survivors and their number.
 # docs/mutation.md holds the figures, and why each survivor may live.

@@ -18,9 +18,9 @@ from typing import Any, List
 
 from benchmarks.validation import bare
 from fixtures.backends import TWINS, unavailable
-from fixtures.build_options import BuildOptions
-from fixtures.errors import UserError
-from fixtures.tolerances import tolerance
+from fixtures.common.build_options import BuildOptions
+from fixtures.common.errors import UserError
+from fixtures.judge.tolerances import tolerance
 
 TWIN_NAMES = [name for name, spec in TWINS.items() if spec.backend in ("tensorrt", "torch2trt")]
 OWN_MODELS = Path(__file__).resolve().parent.parent / "examples" / "own_models.py"
@@ -35,7 +35,7 @@ def random_model(name: str) -> Any:
     """The pointwise model, or the zoo's of this name with weights that keep activations in range; on the GPU."""
     import torch
 
-    from fixtures import zoo
+    from fixtures.models import zoo
 
     torch.manual_seed(0)
     if name == "pointwise":

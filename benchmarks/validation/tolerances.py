@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence,
 
 import numpy
 
-from fixtures import images
-from fixtures.agreement import Agreement, agree
 from fixtures.backends import TWINS
-from fixtures.calibration import calibrate
-from fixtures.decisions import Top1Verdict, top1
-from fixtures.tolerances import tolerance
-from fixtures.zoo import MODELS, ModelSpec, build_module, categories, preprocessing
+from fixtures.images import folder as image_folder
+from fixtures.judge.agreement import Agreement, agree
+from fixtures.judge.decisions import Top1Verdict, top1
+from fixtures.judge.tolerances import tolerance
+from fixtures.models.calibration import calibrate
+from fixtures.models.zoo import MODELS, ModelSpec, build_module, categories, preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -63,9 +63,9 @@ def measured(spec: ModelSpec, seed: int) -> Iterator[Tuple[str, Agreement, Top1V
     """Name and both verdicts of every twin of a model, on the judged photographs."""
     import torch
 
-    photographs = images.resolve_labels(images.list_photographs(images.BUNDLED), categories(spec))
-    batch = images.load(photographs, preprocessing(spec)).batch
-    names = [photograph.name for photograph in images.judged_photographs(images.BUNDLED)]
+    photographs = image_folder.resolve_labels(image_folder.list_photographs(image_folder.BUNDLED), categories(spec))
+    batch = image_folder.load(photographs, preprocessing(spec)).batch
+    names = [photograph.name for photograph in image_folder.judged_photographs(image_folder.BUNDLED)]
     judged = torch.tensor([photograph.name in names for photograph in photographs])
     module = build_module(spec)
     calibrate(module, batch, torch.tensor([photograph.label for photograph in photographs]), seed)

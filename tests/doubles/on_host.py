@@ -36,7 +36,7 @@ def machine(monkeypatch: Any, tmp_path: Path, gpu: bool = True, cuda: str = "12.
 
     packages: versions by name; an empty one makes a package that does not tell.
     """
-    from fixtures import machine as facts_of
+    from fixtures.machine import facts as facts_of
 
     monkeypatch.setattr(facts_of, "has_nvidia_gpu", lambda: gpu)
     monkeypatch.setattr(facts_of, "torch_cuda_build", lambda: cuda or None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Tuple
 
-from fixtures.build_options import DEFAULT, BuildOptions
+from fixtures.common.build_options import DEFAULT, BuildOptions
 
 # What may have become of a stored file: its bytes before -> after.
 DAMAGES = (lambda data: data[: len(data) // 2], lambda data: b"garbage", lambda data: b"")

@@ -17,7 +17,7 @@ import types
 from pathlib import Path
 from typing import Any, List
 
-from fixtures.outputs import from_graph
+from fixtures.common.outputs import from_graph
 from tests.doubles import tracing_double
 
 
@@ -130,7 +130,7 @@ def _graph(module: Any, example: Any) -> Any:
     """The module as ONNX, which stands in for the layers that converters add one by one."""
     import onnx
 
-    from fixtures.onnx_export import export
+    from fixtures.onnx.export import export
 
     with tempfile.TemporaryDirectory() as folder:
         export(module, example, Path(folder, "graph.onnx"))

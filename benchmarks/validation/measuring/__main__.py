@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from benchmarks.validation.measuring import allocation, gpu_control, injected, loading, order, overhead, repeats
-from fixtures import machine
+from fixtures.machine import facts as machine_facts
 
 PROOFS = {
     "allocation": allocation,
@@ -35,8 +35,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--only", default=",".join(PROOFS), metavar="NAME,NAME")
     parser.add_argument("--json", type=Path, metavar="DIR")
     chosen = parser.parse_args(arguments)
-    facts = machine.facts(chosen.run_device)
-    print(machine.describe(facts), flush=True)
+    facts = machine_facts.facts(chosen.run_device)
+    print(machine_facts.describe(facts), flush=True)
     failed = False
     for name in chosen.only.split(","):
         start = time.perf_counter()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, List
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
-from fixtures import conditions, energy, latency
+from fixtures.measure import conditions, energy, latency
 
 READINGS = 20
 ENERGY_READINGS = 3

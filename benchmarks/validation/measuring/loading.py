@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Dict, List
 
 from benchmarks.validation.measuring.proof import Proof, batch, module
-from fixtures import phases, process
 from fixtures.backends import onnxruntime
-from fixtures.onnx_export import export
+from fixtures.common import phases
+from fixtures.onnx.export import export
+from fixtures.run import process
 
 STARTS = 7
 

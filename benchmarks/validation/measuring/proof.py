@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from fixtures.backends import TWINS
-from fixtures.zoo import MODELS
+from fixtures.models.zoo import MODELS
 
 MIB = 2**20
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
-from fixtures import conditions, latency, stability
+from fixtures.measure import conditions, latency, stability
 
 RUNS = 20
 # The speed-up's spread is at most half of the latencies', or, where hardly anything moves, at most one per cent.

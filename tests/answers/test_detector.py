@@ -1,0 +1,196 @@
+"""From a core's outputs to boxes as torchvision's own detector has them, whichever backend ran the core; pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import types
+
+import numpy
+import pytest
+import torch
+
+from fixtures.answers.detector import Detector
+from fixtures.answers.masks import masks_of
+from fixtures.backends import onnxruntime, tensorrt, torch2trt
+from fixtures.checks import end_to_end, mutants_dense, pictures
+from fixtures.common.outputs import concatenate, to_numpy
+from fixtures.images import decoding
+from fixtures.images import folder as image_folder
+from fixtures.judge.agreement import agree_all
+from fixtures.judge.box_tolerances import TABLE
+from fixtures.judge.detection import judge
+from fixtures.judge.mask_tolerances import TABLE as MASK_TABLE
+from fixtures.judge.segmentation import judge_masks
+from fixtures.judge.tolerances import tolerance
+from fixtures.models.cores import core
+from fixtures.models.zoo import preprocessing
+from tests.doubles import on_host
+from tests.doubles.tensorrt_double import VERSIONS
+from tests.model_files import tiny_dense
+
+DETECTOR, _, SEGMENTER = tiny_dense.MODELS
+PHOTOGRAPHS = image_folder.judged_photographs(image_folder.BUNDLED)[::6]
+NAMES = [photograph.name for photograph in PHOTOGRAPHS]
+
+
+class Case:
+    """A tiny model, the photographs as its core takes them, and what it answers."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.module = spec.builder()
+        self.core = core(spec.task, self.module).requires_grad_(False)
+        self.batch = image_folder.load(PHOTOGRAPHS, preprocessing(spec)).batch
+        self.reference = self.answers(self.core)
+
+    def answers(self, run):
+        with torch.inference_mode():
+            return concatenate([to_numpy(run(row)) for row in self.batch.split(1)])
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return Case(DETECTOR)
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Case(SEGMENTER)
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    return Detector(DETECTOR)
+
+
+def test_boxes_are_those_of_torchvisions_own_forward(detector, decoder):
+    """Bit for bit, transform, anchors, decoding and NMS included."""
+    found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
+    for photograph, ours in zip(PHOTOGRAPHS, found):
+        with torch.inference_mode():
+            (expected,) = detector.module([tiny_dense.plain(decoding.open_rgb(photograph.path))])
+        for name in ("boxes", "scores", "labels"):
+            assert numpy.array_equal(getattr(ours, name), expected[name].numpy()), (photograph.name, name)
+    assert sum(map(len, found)) > 20
+
+
+def backend(name, monkeypatch):
+    if name == "onnxruntime":
+        return onnxruntime
+    on_host.torch2trt(monkeypatch, "10.3") if name == "torch2trt" else on_host.tensorrt(monkeypatch, name)
+    return torch2trt if name == "torch2trt" else tensorrt
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("onnxruntime", "fp32"), *itertools.product(["torch2trt", *VERSIONS], ["fp32", "fp16"])],
+)
+def test_every_backend_runs_both_cores(name, precision, detector, segmenter, decoder, monkeypatch, tmp_path):
+    module = backend(name, monkeypatch)
+    for case in (detector, segmenter):
+        path = tmp_path / f"{case.spec.name}{module.ENGINE_SUFFIX}"
+        example = case.batch[:1].clone()
+        module.build(case.core, example, precision, path).close()
+        twin = module.load(path, example, precision)
+        answers = case.answers(twin)
+        assert agree_all(answers, case.reference, tolerance(precision, "calibrated"), NAMES)
+        if case is detector:
+            ours, eagers = (decoder.boxes_of(one, PHOTOGRAPHS) for one in (answers, case.reference))
+            assert judge(ours, eagers, TABLE[precision], decoder.limits, NAMES)
+        else:
+            ours, eagers = masks_of(answers["out"]), masks_of(case.reference["out"])
+            assert judge_masks(ours, eagers, MASK_TABLE[precision], NAMES)
+        twin.close()
+
+
+@pytest.mark.parametrize("mutant", mutants_dense.BOX_MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
+def test_wrong_boxes_are_refused(mutant, precision, detector, decoder):
+    found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
+    wrong = [*map(mutants_dense.BOX_MUTANTS[mutant], found, decoder.pixels(PHOTOGRAPHS))]
+    assert not judge(wrong, found, TABLE[precision], decoder.limits, NAMES)
+    assert judge(found, found, TABLE[precision], decoder.limits, NAMES)
+
+
+def test_20_runs_that_round_differently_are_judged_alike(detector, decoder):
+    """Rounding moves every number by up to a millionth, about what fp32 costs; boxes and scores move with it."""
+    right, limit = {name: array[:3] for name, array in detector.reference.items()}, TABLE["fp32"]
+    eagers, found = decoder.boxes_of(right, PHOTOGRAPHS[:3]), []
+    for seed in range(20):
+        noise = numpy.random.default_rng(seed)
+        rounded = {
+            name: array * (1 + noise.uniform(-1e-6, 1e-6, array.shape)).astype(array.dtype)
+            for name, array in right.items()
+        }
+        found.append(judge(decoder.boxes_of(rounded, PHOTOGRAPHS[:3]), eagers, limit, decoder.limits, NAMES[:3]))
+    assert {(bool(one), one.matched, one.unmatched, one.excused) for one in found} == {(True, found[0].boxes, 0, 0)}
+    assert found[0].boxes > 20 and len({one.max_drift for one in found}) == 20, "20 runs that are not the same"
+
+
+def test_boxes_off_by_8_pixels_are_off_by_8_pixels_of_the_input(detector, decoder):
+    """Whatever size the photograph has."""
+    found, (photograph,) = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0], PHOTOGRAPHS[:1]
+    (pixel,) = decoder.pixels([photograph])
+    wrong = mutants_dense.boxes_off(found, pixel)
+    width, height = decoding.open_rgb(photograph.path).size
+    assert width != height
+    shift = (wrong.boxes - found.boxes) / numpy.float32([width, height, width, height])
+    assert shift == pytest.approx(numpy.full_like(shift, 8 / 64), abs=1e-5) and tiny_dense.SIZE == (64, 64)
+    assert wrong.scores is found.scores and wrong.labels is found.labels
+
+
+@pytest.mark.parametrize("mutant", mutants_dense.MASK_MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
+def test_wrong_masks_are_refused(mutant, precision, segmenter):
+    masks = masks_of(segmenter.reference["out"])
+    assert not judge_masks(mutants_dense.MASK_MUTANTS[mutant](masks), masks, MASK_TABLE[precision], NAMES)
+
+
+def test_end_to_end_answers_are_for_people(detector, segmenter, decoder):
+    picture = decoding.open_rgb(PHOTOGRAPHS[0].path)
+    for case in (detector, segmenter):
+        model = types.SimpleNamespace(spec=case.spec, run_device="cpu", detector=decoder)
+        way = end_to_end.way_of(model, types.SimpleNamespace(run=case.core))
+        answer = way.answer(way.run(way.preprocess(picture)), picture)
+        if case is segmenter:
+            assert set(answer) <= set(tiny_dense.CLASSES) and sum(answer.values()) == pytest.approx(1)
+        else:
+            expected = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0]
+            assert answer["boxes"] == expected.boxes.tolist() and len(answer["names"]) == len(answer["scores"])
+            assert set(answer["names"]) <= set(tiny_dense.CLASSES)
+
+
+def test_end_to_end_pixels_without_a_finite_answer_have_no_share(segmenter):
+    model = types.SimpleNamespace(spec=segmenter.spec, run_device="cpu")
+    way = end_to_end.way_of(model, types.SimpleNamespace(run=segmenter.core))
+    maps = segmenter.reference["out"][:1].copy()
+    maps[..., :16] = numpy.nan
+    assert sum(way.answer({"out": maps}, None).values()) == pytest.approx(0.75)
+    assert way.answer({"out": numpy.full_like(maps, numpy.nan)}, None) == {}
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation", "tensor"])
+def test_numbers_that_do_not_agree_leave_the_worst_photographs_picture(task, detector, segmenter, decoder, tmp_path):
+    case = segmenter if task == "segmentation" else detector
+    model = types.SimpleNamespace(
+        name="tiny",
+        spec=dataclasses.replace(case.spec, task=task),
+        photographs=NAMES,
+        judged=types.SimpleNamespace(readable=PHOTOGRAPHS),
+        reference=case.reference,
+        detector=decoder,
+    )
+    wrong = {name: array.copy() for name, array in case.reference.items()}
+    for array in wrong.values():
+        array[2] = numpy.nan
+    twin = types.SimpleNamespace(name="x", outputs=wrong)
+    verdict = agree_all(wrong, case.reference, tolerance("fp32", "own"), NAMES)
+    drawn = pictures.path_of(tmp_path, "tiny", "x", NAMES[2])
+    words = pictures.keep_worst(tmp_path, model, twin, verdict)
+    assert words == ("" if task == "tensor" else f" (picture: {drawn}, eager on the left)")
+    assert drawn.is_file() == (task != "tensor")
+    right = agree_all(case.reference, case.reference, tolerance("fp32", "own"), NAMES)
+    refused = agree_all({}, case.reference, tolerance("fp32", "own"), NAMES)
+    assert right and not refused
+    assert [pictures.keep_worst(tmp_path / "none", model, twin, one) for one in (right, refused)] == ["", ""]

@@ -1,0 +1,76 @@
+"""Tests of what the backend tensorrt refuses: engines that are damaged, of another version, or not to be captured."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from fixtures.backends import cuda_graph, tensorrt
+from fixtures.cache import store
+from fixtures.common.build_options import BuildOptions
+from fixtures.common.errors import UserError
+from fixtures.tensorrt import engine
+from tests.doubles import on_host
+from tests.doubles.small import DAMAGES, built, photographs
+
+
+def test_a_type_that_torch_does_not_have_is_refused_in_one_line(trt, tmp_path, monkeypatch):
+    _, path = built(tensorrt, tmp_path)
+    monkeypatch.delitem(engine.TORCH_TYPES, "FLOAT")
+    with pytest.raises(UserError, match="the engine's input has TensorRT's type FLOAT, which torch does not have; let"):
+        tensorrt.load(path, photographs(), "fp32")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_engine_is_refused_in_one_line(trt, damage, tmp_path):
+    _, path = built(tensorrt, tmp_path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError) as error:
+        tensorrt.load(path, photographs(), "fp32")
+    assert "refuses the engine" in str(error.value) and "Serialization" in str(error.value)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_engine_of_another_version_is_refused(monkeypatch, tmp_path):
+    on_host.tensorrt(monkeypatch, "10.3.0")
+    _, path = built(tensorrt, tmp_path)
+    on_host.tensorrt(monkeypatch, "10.13.3.9")
+    with pytest.raises(UserError, match="expecting library version 10.13.3.9 got 10.3.0"):
+        tensorrt.load(path, photographs(), "fp32")
+
+
+def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
+    def entry():
+        return store.get_or_make(
+            tmp_path,
+            "small-tensorrt_fp32-b1",
+            tensorrt.key_facts("cpu"),
+            lambda path: built(tensorrt, path.parent),
+            ".engine",
+        )
+
+    first = entry()
+    assert entry().from_cache and not first.from_cache
+    first.path.write_bytes(first.path.read_bytes()[:-100])
+    with pytest.warns(store.EngineWarning, match="refused and made anew"):
+        again = entry()
+    assert not again.from_cache
+    tensorrt.load(again.path, photographs(), "fp32")
+
+
+def test_an_engine_that_cannot_be_captured_is_closed_and_refused_in_one_line(newest, tmp_path, monkeypatch):
+    def refuse(twin, example):
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nCompile with …")
+
+    monkeypatch.setattr(cuda_graph, "CudaGraphTwin", refuse)
+    built(tensorrt, tmp_path)[0].close()
+    with pytest.raises(UserError) as error:
+        tensorrt.load(tmp_path / "artefact.engine", photographs(), "fp32", BuildOptions(cuda_graph_replay=True))
+    assert str(error.value) == (
+        "artefact.engine cannot be captured in a CUDA graph: CUDA error: operation not permitted when stream is "
+        "capturing; leave out --tensorrt-replay"
+    )
+    del error
+    gc.collect()
+    assert not list(newest.double.alive)

@@ -1,0 +1,118 @@
+"""Tests of the mutants: each is wrong in the way its name says, and in no other."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+import torch
+
+from fixtures.checks import mutants
+from fixtures.checks.mutants import Answers
+
+
+@pytest.fixture
+def answers():
+    """Ten photographs of six classes; classes 1, 2 and 4 are labelled, and right but for one photograph."""
+    logits = numpy.random.default_rng(1).normal(size=(10, 6)).astype(numpy.float32)
+    labels = numpy.array([4, 2, 1, 4, 2, 1, 4, 2, -1, 1])
+    logits[numpy.arange(9), labels[:9]] += 10 * (labels[:9] >= 0)
+    logits[9, 3] += 10
+    return Answers(logits, labels, 0.01)
+
+
+def test_known_classes_are_those_the_twin_gets_right(answers):
+    assert answers.known == (1, 2, 4)
+
+
+def test_frozen_repeats_the_first_answer(answers):
+    wrong = mutants.frozen(answers)
+    assert (wrong == answers.logits[0]).all() and wrong.shape == answers.logits.shape
+
+
+def test_one_element_is_nan(answers):
+    assert numpy.isnan(mutants.not_a_number(answers)).sum() == 1
+
+
+def test_the_best_two_change_places_and_nothing_else(answers):
+    wrong = mutants.top_two_swapped(answers)
+    order, before = numpy.argsort(wrong, axis=1), numpy.argsort(answers.logits, axis=1)
+    assert (order[:, -1] == before[:, -2]).all() and (order[:, -2] == before[:, -1]).all()
+    assert (order[:, :-2] == before[:, :-2]).all()
+
+
+def test_permuted_classes_are_labelled_ones(answers):
+    wrong = mutants.classes_permuted(answers)
+    assert (wrong[:, 1] == answers.logits[:, 2]).all() and (wrong[:, 2] == answers.logits[:, 1]).all()
+    assert (wrong[:, [0, 3, 4, 5]] == answers.logits[:, [0, 3, 4, 5]]).all()
+
+
+def test_a_dead_class_never_wins(answers):
+    assert not (mutants.class_dead(answers).argmax(axis=1) == 1).any()
+
+
+def test_mutants_of_labels_need_labels(answers):
+    unlabelled = Answers(answers.logits, numpy.full(10, -1), 0.01)
+    assert mutants.classes_permuted(unlabelled) is None and mutants.class_dead(unlabelled) is None
+
+
+def test_so_many_classes_are_hit_that_accuracy_must_notice():
+    """1000 photographs of 200 classes: one class is half a point, and one point may be lost."""
+    labels = numpy.arange(1000) % 200
+    many = Answers(numpy.eye(200, dtype=numpy.float32)[labels], labels, 0.01)
+    assert many.enough == (0, 1, 2)
+    for make in (mutants.class_dead, mutants.classes_permuted):
+        assert (make(many).argmax(axis=1) != labels).sum() == 15, make.__name__
+
+
+def test_errors_that_cancel_make_no_mutant_of_accuracy():
+    """With class 0 dead, the photograph that it wrongly won goes to its own class."""
+    logits = numpy.array([[3, 2, 1], [3, 2, 1]], dtype=numpy.float32)
+    assert mutants.class_dead(Answers(logits, numpy.array([0, 1]), 0.01)) is None
+
+
+def test_whole_numbers_and_single_photographs_have_fewer_mutants():
+    whole = Answers(numpy.arange(6).reshape(3, 2), numpy.full(3, -1), 0.01)
+    assert mutants.not_a_number(whole) is None and mutants.noise(whole) is None
+    alone = Answers(numpy.ones((1, 4), numpy.float32), numpy.full(1, -1), 0.01)
+    assert mutants.frozen(alone) is None and mutants.shifted_by_one(alone) is None
+    assert numpy.isnan(mutants.not_a_number(alone)).sum() == 1
+
+
+def test_noise_is_three_times_the_tolerance_at_its_largest(answers):
+    change = numpy.abs(mutants.noise(answers) - answers.logits).max() / numpy.abs(answers.logits).max()
+    assert change == pytest.approx(0.03, rel=1e-3)
+
+
+def test_the_twin_itself_is_left_alone(answers):
+    before = answers.logits.copy()
+    for make in mutants.OUTPUT_MUTANTS.values():
+        assert not numpy.array_equal(make(answers), before), make.__name__
+    assert numpy.array_equal(answers.logits, before)
+
+
+def test_input_mutants_change_the_input_as_they_say():
+    class Preprocess:
+        mean, std = [0.5, 0.4, 0.3], [0.2, 0.2, 0.25]
+
+    batch = torch.randn(2, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    pixels = mutants.without_normalisation(batch, Preprocess)
+    assert torch.allclose(pixels[:, 2], batch[:, 2] * 0.25 + 0.3)
+    assert mutants.without_normalisation(batch, object()) is None
+    assert torch.equal(mutants.bgr(batch, None)[:, 0], batch[:, 2])
+    shifted = mutants.crop_off(batch, None)
+    assert shifted.shape == batch.shape and torch.equal(shifted[..., 16:], batch[..., :4])
+    assert torch.equal(shifted[..., :16], batch[..., :1].expand(-1, -1, -1, 16)), "the edge is repeated"
+
+
+def test_weight_mutants_keep_shapes_and_change_values():
+    for spoil in (mutants.other_weights, mutants.half_weights):
+        layer = torch.nn.Linear(7, 5)
+        before = layer.weight.detach().clone()
+        spoil(layer)
+        assert layer.weight.shape == before.shape and not torch.equal(layer.weight, before)
+    assert torch.equal(layer.weight.half().float(), layer.weight), "half_weights rounds to float16"
+
+
+def test_every_mutant_has_a_check_that_exists():
+    every = {**mutants.OUTPUT_MUTANTS, **mutants.INPUT_MUTANTS, **mutants.WEIGHT_MUTANTS, **mutants.FP32_MUTANTS}
+    assert len(every) == 13 and {mutant.owner for mutant in every} == {"agreement", "top1", "accuracy"}

@@ -1,0 +1,34 @@
+"""Tests of the second build: it is the first one's in everything but the timing cache. Its figures: test_suite.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fixtures.checks import second_build
+from fixtures.common.build_options import BuildOptions
+from fixtures.run import process
+from fixtures.run.worker import Job
+
+
+def test_the_second_build_keeps_the_models_own_choices_and_times_tactics_afresh(tmp_path):
+    options = BuildOptions(workspace_bytes=2**20, timing_folder=tmp_path / "timing", batch_profile=(1, 4, 8))
+    job = Job("mine", "onnxruntime_fp32", Path("weights.pth"), None, "cpu", options)
+    asked = []
+
+    def work(title, task, given, path):
+        asked.append(given)
+        raise process.WorkerFailed("seen enough")
+
+    session = SimpleNamespace(settings=SimpleNamespace(engine_folder=tmp_path), work=work)
+    twin = SimpleNamespace(
+        name="onnxruntime_fp32", model=SimpleNamespace(name="mine", session=session), build_job=lambda batch_size: job
+    )
+    with pytest.raises(process.WorkerFailed):
+        second_build.build_twice(twin, 8, lambda: 0.0)
+    (second,) = asked
+    assert second.options.timing_folder is None
+    assert (second.options.workspace_bytes, second.options.batch_profile) == (2**20, (1, 4, 8))
+    assert list(tmp_path.iterdir()) == [], "a failed build leaves its folder"

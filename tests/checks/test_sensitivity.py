@@ -1,0 +1,175 @@
+"""The trial of the mutants: each is refused at every precision, and a check that sleeps is named for each of them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy
+import pytest
+import torch
+
+from fixtures.checks import mutants, sensitivity
+from fixtures.checks.mutants import Mutant
+from fixtures.checks.sensitivity import Sensitivity, Trial, told, try_mutants
+from fixtures.common.outputs import to_numpy
+from fixtures.judge.accuracy import accuracy, accuracy_drop
+from fixtures.judge.agreement import agree_all
+from fixtures.judge.decisions import top1
+from fixtures.judge.tolerances import TABLE, tolerance
+from fixtures.models.zoo import ModelSpec
+
+OWNERS = {"agreement": "agree_all", "top1": "top1", "accuracy": "accuracy_drop"}
+EVERY = [*mutants.OUTPUT_MUTANTS, *mutants.INPUT_MUTANTS, *mutants.WEIGHT_MUTANTS, *mutants.FP32_MUTANTS]
+PREPROCESS = SimpleNamespace(mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.25])
+PHOTOGRAPHS, CLASSES, SIZE = 50, 60, 32
+IDS = {"ids": lambda mutant: mutant.name}
+
+
+class Classifier(torch.nn.Module):
+    """One linear layer that gives photograph i its class i by a clear margin."""
+
+    def __init__(self, batch, answer):
+        super().__init__()
+        self.layer = torch.nn.Linear(batch[0].numel(), CLASSES, bias=False)
+        pixels = batch.flatten(1)
+        self.layer.weight.data.normal_(generator=torch.Generator().manual_seed(1)).mul_(pixels[0].numel() ** -0.5)
+        self.layer.weight.data[:PHOTOGRAPHS] += 8 * pixels / pixels.square().sum(1, keepdim=True)
+        self.answer = answer
+
+    def forward(self, batch):
+        return self.answer(self.layer(batch.flatten(1)))
+
+
+def running(key=("fp32", "trained"), task="classification", answer=lambda logits: logits, preprocess=PREPROCESS):
+    """A classifier, and a right twin of it, whose largest error is a quarter of the tolerance."""
+    batch = torch.randn(PHOTOGRAPHS, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    module = Classifier(batch, answer).eval()
+    reference, limit = to_numpy(module(batch)), tolerance(*key)
+    noise = numpy.random.default_rng(8)
+    outputs = {
+        name: output + noise.uniform(-0.25, 0.25, output.shape) * limit.relative_error * numpy.abs(output).max()
+        for name, output in reference.items()
+    }
+    model = SimpleNamespace(
+        spec=ModelSpec("small", builder=lambda: module, preprocess=preprocess, task=task),
+        module=module,
+        weights_kind=key[1],
+        photographs=tuple(f"{number}.jpg" for number in range(PHOTOGRAPHS)),
+        labels=numpy.arange(PHOTOGRAPHS),
+        reference=reference,
+        judged_output=next(iter(reference)),
+        first=lambda count: batch[:count],
+    )
+    twin = SimpleNamespace(precision=key[0], tolerance=limit, outputs=outputs, run=module, open=lambda size: None)
+    return model, twin
+
+
+@pytest.mark.parametrize("key", TABLE, ids="-".join)
+def test_a_right_twin_passes_and_every_mutant_of_it_is_refused(key):
+    model, twin = running(key)
+    (logits,), (reference,) = twin.outputs.values(), model.reference.values()
+    assert agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs)
+    assert top1(logits, reference, twin.tolerance, model.photographs)
+    assert accuracy_drop(accuracy(logits, model.labels), accuracy(reference, model.labels))
+    found = try_mutants(model, twin)
+    assert found, found.report("small")
+    claimed = [mutant for mutant in EVERY if mutant.name not in mutants.NOT_CLAIMED.get(key, ())]
+    expected = [mutant for mutant in claimed if key[0] == "fp32" or mutant not in mutants.FP32_MUTANTS]
+    assert [trial.mutant for trial in found.trials] == expected
+
+
+@pytest.mark.parametrize("mutant", EVERY, **IDS)
+def test_each_mutant_survives_where_its_check_sleeps_and_the_check_is_named(mutant, monkeypatch):
+    monkeypatch.setattr(sensitivity, OWNERS[mutant.owner], lambda *arguments: True)
+    found = try_mutants(*running())
+    assert not found and mutant.name in [one.mutant.name for one in found.survivors]
+    assert {one.mutant.owner for one in found.survivors} == {mutant.owner}, "the other checks are awake"
+    assert f"  survived  {mutant.name}: the check «{mutant.owner}» slept" in found.report("small x").splitlines()
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_refusals_by_a_check_that_refuses_the_right_twin_too_prove_nothing(owner, monkeypatch):
+    monkeypatch.setattr(sensitivity, OWNERS[owner], lambda *arguments: False)
+    found = try_mutants(*running())
+    assert not found and not found.survivors and found.misjudged == (owner,)
+    lines = found.report("small x").splitlines()
+    assert lines[1] == f"  invalid   the check «{owner}» refuses the right twin too" and "prove nothing" in lines[-1]
+
+
+def test_what_a_precision_cannot_tell_apart_is_not_claimed_and_said(monkeypatch):
+    monkeypatch.setattr(mutants, "NOT_CLAIMED", {("fp16", "trained"): ("zeros", "BGR for RGB")})
+    found = try_mutants(*running(("fp16", "trained")))
+    assert told(found.as_dict()) == "mutants: 10 of 10 refused; not claimed: zeros, BGR for RGB"
+    assert told(try_mutants(*running()).as_dict()) == "mutants: 13 of 13 refused", "another precision claims them"
+
+
+def test_what_is_not_claimed_are_names_of_mutants_and_of_tolerances():
+    named = {name for names in mutants.NOT_CLAIMED.values() for name in names}
+    assert named <= {mutant.name for mutant in EVERY} and set(mutants.NOT_CLAIMED) <= set(TABLE)
+
+
+def test_each_of_several_outputs_has_the_mutants_of_numbers():
+    found = try_mutants(*running(task="tensor", answer=lambda logits: (logits.reshape(-1, 6, 10), logits * 3)))
+    of_numbers = [mutant.name for mutant in mutants.OUTPUT_MUTANTS if mutant.owner == "agreement"]
+    names = [trial.mutant.name for trial in found.trials]
+    assert found and names[:10] == [f"{name}, output_{place}" for place in (0, 1) for name in of_numbers]
+
+
+def test_a_change_that_eager_does_not_notice_is_no_mutant():
+    """The picture's left edge, all that this model looks at, stays where it is."""
+    model, twin = running(task="tensor")
+    model.module.forward = twin.run = lambda batch: batch[..., 0].sum(dim=2)
+    model.reference = twin.outputs = to_numpy(twin.run(model.first(PHOTOGRAPHS)))
+    found = try_mutants(model, twin)
+    assert "BGR for RGB" in [trial.mutant.name for trial in found.trials]
+    assert found.left_out == ("crop off by 16 pixels",)
+    assert told(found.as_dict()).endswith("; left out: crop off by 16 pixels")
+
+
+def test_what_a_preprocessing_has_not_is_left_out_and_said():
+    found = try_mutants(*running(preprocess=lambda picture: picture))
+    assert found and found.left_out == ("input not normalised",)
+
+
+def test_a_check_that_refuses_the_right_twin_is_named_in_the_summary(monkeypatch):
+    monkeypatch.setattr(sensitivity, "top1", lambda *arguments: False)
+    assert told(try_mutants(*running()).as_dict()) == "mutants: 13 of 13 refused; the right twin too by: top1"
+
+
+@pytest.mark.parametrize("grey, calls", [(0, 1), (1, 8)])
+def test_a_mutant_of_the_input_is_asked_for_more_only_where_the_first_answer_passes(grey, calls, monkeypatch):
+    """Blue and red exchanged do nothing to a grey photograph, so that the next ones must tell."""
+    model, twin = running()
+    batch = model.first(PHOTOGRAPHS)
+    batch[:grey] = batch[:grey].mean(dim=1, keepdim=True)
+    model.reference = twin.outputs = to_numpy(model.module(batch))
+    asked = []
+    twin.run = lambda row: asked.append(row) or model.module(row)
+    monkeypatch.setattr(mutants, "INPUT_MUTANTS", {Mutant("BGR for RGB", "agreement"): mutants.bgr})
+    found = try_mutants(model, twin)
+    assert "BGR for RGB" in [trial.mutant.name for trial in found.trials if trial.refused] and len(asked) == calls
+
+
+def test_the_weights_are_put_back():
+    model, twin = running()
+    before = model.module.layer.weight.detach().clone()
+    try_mutants(model, twin)
+    assert torch.equal(model.module.layer.weight, before)
+
+
+def test_a_survivor_is_named_with_the_check_that_slept():
+    refused, survived = Trial(Mutant("zeros", "agreement"), True), Trial(Mutant("BGR for RGB", "agreement"), False)
+    verdict = Sensitivity((refused, survived))
+    assert not verdict and Sensitivity((refused,)) and not Sensitivity(())
+    assert verdict.as_dict() == {
+        "refused": 1,
+        "total": 2,
+        "survivors": [{"mutant": "BGR for RGB", "check": "agreement"}],
+        "misjudged": [],
+        "left_out": [],
+        "not_claimed": [],
+    }
+    lines = verdict.report("resnet18 x").splitlines()
+    assert lines[0] == "resnet18 x: mutants: 1 of 2 refused"
+    assert "BGR for RGB: the check «agreement» slept" in lines[1] and "tighten its tolerance" in lines[-1]
+    assert len(Sensitivity((refused,)).report("resnet18 x").splitlines()) == 1

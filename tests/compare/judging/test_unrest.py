@@ -1,0 +1,134 @@
+"""python -m fixtures.compare on noise, a machine that moved, and one that did not hold still."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers import compare_data as data
+from tests.helpers.compared import TWIN, Compared, changed
+
+
+@pytest.fixture
+def compared(tmp_path, capsys):
+    return Compared(tmp_path, capsys)
+
+
+def test_noise_is_unsure_passes_and_is_shown(compared):
+    assert compared(data.document(), data.document(seed=4, scatter=0.3)) == 0
+    assert compared.verdict("latency_p50_s") == "UNSURE"
+    assert "unsure" in compared.report["headline"]
+    assert "UNSURE" in compared.out
+
+
+def test_a_machine_that_moved_is_named_and_the_speed_up_judged(compared):
+    document = data.document(seed=1)
+    for model in data.MODELS:
+        for twin in data.TWINS:
+            document = data.slow_down(document, 1.1, model, twin, eager=1.1)
+    assert compared(data.document(), document) == 0
+    assert compared.verdict("latency_p50_s") != "WORSE"
+    assert "The machine moved: eager is 1" in compared.out
+    assert "slower than in the base on orin" in compared.out
+    # A twin that is slower than the machine explains is still found.
+    assert compared(data.document(), data.slow_down(document, 1.1, *TWIN)) == 1
+
+
+@pytest.mark.parametrize("versions", [{}, {"torch": "99"}])
+def test_where_everything_is_slower_the_machine_is_named(compared, versions):
+    """Also across versions, where eager is no control and each twin is judged by the clock."""
+
+    def slower(*twins, eager):
+        document = data.document(seed=1, **versions)
+        for twin, factor in zip(data.TWINS, twins):
+            for model in data.MODELS:
+                document = data.slow_down(document, factor, model, twin, eager=eager)
+        compared(data.document(), document)
+        return "Everything is slower, eager and every twin" in compared.out
+
+    assert slower(1.2, 1.22, eager=1.0) is False
+    assert slower(1.2, 1.22, eager=1.21) is True
+    assert "the machine, not the twins" in compared.out
+    assert slower(1.2, 1.8, eager=1.2) is False
+    assert slower(1.0, 1.0, eager=1.2) is False
+    assert slower(0.8, 0.8, eager=0.8) is False
+
+
+def test_a_machine_that_moved_a_lot_leaves_more_in_doubt(compared):
+    """Work that competes for the processor slows eager and twin by unlike factors."""
+    assert compared(data.document(), data.slow_down(data.document(seed=1), 1.7, *TWIN, eager=1.5)) == 0
+    assert compared.verdict("latency_p50_s") == "UNSURE"
+    assert compared(data.document(), data.slow_down(data.document(seed=1), 3, *TWIN, eager=1.5)) == 1
+
+
+@pytest.mark.parametrize("factor", [0.02, 0.4, 2.5, 100])
+def test_an_absurd_control_judges_nothing(compared, factor):
+    """A run beside other work on the cores has seen eager a hundred times slower, and the twin four times."""
+    document = data.slow_down(data.document(seed=1), 1.0, *TWIN, eager=factor)
+    assert compared(data.document(), document) == 0
+    assert compared.verdict("latency_p50_s") == compared.verdict("speedup_vs_eager") == "UNSURE"
+    assert "of which little is left" in compared.out
+    twin = 3.9 if factor > 1 else 1 / 3.9
+    assert compared(data.document(), data.slow_down(data.document(seed=1), twin, *TWIN, eager=factor)) == 0
+
+
+def test_a_machine_that_became_faster_hides_no_regression(compared):
+    document = data.slow_down(data.document(seed=1), 1.15, *TWIN, eager=0.88)
+    assert compared(data.document(), document) == 1
+    assert compared.verdict("latency_p50_s") == "WORSE"
+
+
+def test_an_eager_that_became_faster_alone_accuses_no_twin_and_is_shown(compared):
+    """Eager of equal runs moved by an eighth where the twin held still."""
+    document = data.slow_down(data.document(seed=1), 1.0, *TWIN, eager=0.8)
+    assert compared(data.document(), document) == 0
+    assert compared.verdict("latency_p50_s") == "UNSURE"
+    assert "by its own clock the twin is not WORSE" in compared.out
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_run_that_did_not_hold_still_accuses_nobody_and_says_why(compared, which):
+    runs = [data.document(), data.slow_down(data.document(seed=1), 1.4, *TWIN)]
+    reason = "others took 51% of the CPU"
+    data.benchmark(runs[which], *TWIN)["extra_info"].update(stable=False, unstable_reason=reason)
+    assert compared(*runs) == 0
+    assert compared.verdict("latency_p50_s") == "UNSURE"
+    assert f"the machine did not hold still: {reason}" in compared.out
+
+
+def test_a_machine_that_did_not_hold_still_excuses_no_more_than_half_as_much_again(compared):
+    for twin, eager, code in ((1.7, 1.0, 1), (9.0, 1.0, 1), (9.0, 2.5, 1), (3.9, 0.4, 1), (1.7, 1.7, 0), (1.0, 0.5, 0)):
+        new = data.slow_down(data.document(seed=1), twin, *TWIN, eager=eager)
+        data.benchmark(new, *TWIN)["extra_info"].update(stable=False, unstable_reason="drifted by +30%")
+        assert compared(data.document(), new) == code, (twin, eager)
+        assert compared.verdict("latency_p50_s") == ("WORSE" if code else "UNSURE")
+        assert ("which no unrest excuses" in compared.out) == bool(code)
+
+
+def test_a_peak_barely_beyond_the_limit_is_unsure(compared):
+    """Of equal runs the host's peak differs by up to 12 %."""
+    for growth, verdict, code in ((1.09, "SAME", 0), (1.12, "UNSURE", 0), (1.2, "WORSE", 1)):
+        grown = changed("startup", host_run_peak_bytes=int(200 * data.MIB * growth))
+        assert compared(data.document(), grown) == code
+        assert compared.verdict("host_run_peak_bytes") == verdict
+        assert compared(grown, data.document()) == 0
+
+
+@pytest.mark.parametrize("key", ["torch", "cuda", "cudnn"])
+def test_across_versions_eager_is_no_control(compared, key):
+    """A newer torch may speed eager up or slow it down: neither excuses the twin nor accuses it."""
+    newer = data.document(seed=1, **{key: "99"})
+    assert compared(data.document(), data.slow_down(newer, 1.3, *TWIN, eager=1.3)) == 1
+    assert compared.verdict("latency_p50_s") == "WORSE"
+    assert compared(data.document(), data.slow_down(newer, 1.0, *TWIN, eager=0.7)) == 0
+    assert compared.verdict("latency_p50_s") == "SAME"
+    assert compared.verdict("speedup_vs_eager") == "WORSE"
+    assert "no control" in compared.out
+
+
+def test_eager_itself_is_shown_and_never_gated(compared):
+    document = data.document(seed=1, torch="2.9")
+    extra = data.benchmark(document, "resnet18", "eager_fp32")["extra_info"]
+    extra["latency_p50_s"] *= 2
+    extra["blocks_s"]["twin"] = [block * 2 for block in extra["blocks_s"]["twin"]]
+    assert compared(data.document(), document) == 0
+    assert compared.verdict("latency_p50_s", ("resnet18", "eager_fp32")) == "WORSE"

@@ -1,0 +1,134 @@
+"""--baseline: the run that ends is compared with an earlier one, in a pytest of its own."""
+
+from __future__ import annotations
+
+import json
+import types
+from importlib.metadata import version
+
+import pytest
+
+from fixtures.compare.at_end import compare_at_end
+from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
+from fixtures.compare.reading.document import run_of
+from fixtures.plugins.baseline import _asked
+from fixtures.run.settings import SETTINGS
+from fixtures.tensorrt.package import numbers
+from tests.helpers import compare_data as data
+
+TWIN = ("resnet18", "tensorrt_fp16")
+# pytest-benchmark before 5.3 empties the file of --benchmark-json while pytest reads its options, before any code of
+# ours is loaded; docs/faults.md says so.
+EMPTIED = numbers(version("pytest-benchmark")) < (5, 3)
+PLUGINS = ("-p", "fixtures.plugins.options", "-p", "fixtures.plugins.run_json", "-p", "fixtures.plugins.baseline",
+           "-p", "no:cacheprovider",
+           "-p", "no:hypothesispytest", "--benchmark-warmup=off")  # fmt: skip
+# One test whose measured time is a constant, so that a run differs from another only where the file was edited.
+MEASURED = """
+    def test_measured(benchmark):
+        benchmark.pedantic(lambda: None, rounds=30)
+        benchmark.stats.stats.data[:] = [0.001] * 30
+        benchmark.extra_info["latency_p50_s"] = 0.001
+"""
+
+
+@pytest.fixture
+def run(pytester):
+    """Runs one small test with options, in a pytest within this one."""
+    pytester.makepyfile(MEASURED)
+    return lambda *options: pytester.runpytest_inprocess(*PLUGINS, *options)
+
+
+def edited(path, factor):
+    """Makes the run in the file so many times as slow."""
+    document = json.loads(path.read_text())
+    for bench in document["benchmarks"]:
+        bench["extra_info"]["latency_p50_s"] *= factor
+        bench["stats"].update(median=bench["stats"]["median"] * factor, data=[0.001 * factor] * 30)
+    path.write_text(json.dumps(document))
+
+
+def test_a_run_is_compared_with_its_baseline_as_it_was_at_the_start(run, pytester):
+    """And may not be written over it: compared with itself it would pass, and be the base from then on."""
+    base = pytester.path / "runs" / "base.json"
+    base.parent.mkdir()
+    assert run("--benchmark-json", str(base)).ret == 0
+    edited(base, 0.5)
+    before = base.read_bytes()
+    for baseline, written in ((base, base), (base.parent, base), (base.parent, base.with_name("new.json"))):
+        refused = run("--baseline", str(baseline), "--benchmark-json", str(written))
+        assert refused.ret == pytest.ExitCode.USAGE_ERROR
+        refused.stderr.fnmatch_lines(["ERROR: --baseline *: --benchmark-json would write this run over its own *"])
+        if EMPTIED and written == base:
+            base.write_bytes(before)
+        assert sorted(base.parent.iterdir()) == [base]
+        assert base.read_bytes() == before
+    pytester.makeconftest(f"def pytest_runtest_teardown(): open({str(base)!r}, 'w').close()")
+    compared = run("--baseline", str(base), "--benchmark-json", "new.json")
+    assert compared.ret == 1
+    compared.stdout.fnmatch_lines(["*new: this run*", "*Regression: 1 finding*"])
+    new = pytester.path / "new.json"
+    edited(new, 0.5)
+    assert run("--baseline", str(new), "--fail-on", "memory,missing").ret == 0
+
+
+BASE = run_of(data.document(), "base.json")
+GATE = parse_gate(DEFAULT_FAIL_ON)
+
+
+def everything(model, twin):
+    return True
+
+
+def test_the_end_of_a_run_is_compared_with_its_baseline():
+    code, lines = compare_at_end(BASE, data.document(seed=1), GATE, everything)
+    assert code == 0
+    assert any("new: this run" in line for line in lines)
+    code, lines = compare_at_end(BASE, data.slow_down(data.document(seed=1), 1.2, *TWIN), GATE, everything)
+    assert code == 1
+    assert not any("\x1b" in line or "\n" in line for line in lines)
+
+
+def test_what_the_run_was_not_asked_for_is_named_and_not_missed():
+    smaller = data.document(models=("resnet18",), twins=("tensorrt_fp16",), seed=1)
+    assert compare_at_end(BASE, smaller, GATE, everything)[0] == 1
+    asked = {"resnet18": ("", "eager_fp32", "tensorrt_fp16")}
+    code, lines = compare_at_end(BASE, smaller, GATE, lambda model, twin: twin in asked.get(model, ()))
+    assert code == 0
+    left_out = "resnet18 tensorrt_fp32, mobilenet_v2 eager_fp32, mobilenet_v2 tensorrt_fp32, mobilenet_v2 tensorrt_fp16"
+    assert lines[0] == f"Not compared, since this run was not asked for them: {left_out}"
+    assert not any("vanished" in line for line in lines)
+    plain = run_of(data.plain(data.document()), "plain.json")
+    _, lines = compare_at_end(plain, data.plain(data.document(seed=1)), GATE, lambda model, twin: not model)
+    assert not any("Not compared" in line for line in lines)
+
+
+@pytest.mark.parametrize("named", ["cpu_fp32", None])
+def test_models_and_named_twins_are_what_a_run_is_asked_for(named):
+    """Twins taken by default are not: those of a TensorRT that no longer works have to be missed."""
+    stash = {SETTINGS: types.SimpleNamespace(models=("resnet18",), twins=("cpu_fp32",))}
+    asked = _asked(types.SimpleNamespace(stash=stash, getoption={"twins": named}.get))
+    assert all(asked("resnet18", twin) for twin in ("", "eager_fp32", "cpu_fp32"))
+    assert asked("resnet18", "tensorrt_fp16") is (named is None)
+    assert not any(asked("vgg16", twin) for twin in ("", "eager_fp32", "cpu_fp32"))
+    assert asked("", "")  # A test without a model.
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--fail-on", "latency"), "--fail-on is the gate of --baseline: name a baseline as well"),
+        (("--fail-on", "latncy", "--baseline", "absent.json"), "--fail-on: 'latncy' is unknown; *"),
+    ],
+)
+def test_a_gate_without_a_baseline_or_of_unknown_names_is_refused(run, options, said):
+    refused = run(*options)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"ERROR: {said}"])
+
+
+def test_a_baseline_that_cannot_be_read_is_refused_before_anything_runs(run, pytester):
+    refused = run("--baseline", "absent.json")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: --baseline: absent.json: cannot be read: No such file or directory"])
+    assert "passed" not in refused.stdout.str()

@@ -1,0 +1,180 @@
+"""Tests of images.py: the bundled photographs, batches with what cannot be read named, and the digest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, List, Tuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fixtures.images import decoding
+from fixtures.images import folder as image_folder
+from fixtures.images.folder import Photograph
+from tests.helpers.drawn import GREEN, picture
+
+
+def preprocess(image: Image.Image) -> Any:
+    """Stands for torchvision's: an RGB image in, float32 3×8×8 out."""
+    import torch
+
+    assert image.mode == "RGB"
+    return torch.from_numpy(np.array(image.resize((8, 8)), dtype=np.float32)).permute(2, 0, 1)
+
+
+def test_bundled_photographs_are_64_of_which_14_calibrate_and_50_are_judged():
+    every = image_folder.list_photographs(image_folder.BUNDLED)
+    calibration, judged = image_folder.calibration_photographs(), image_folder.judged_photographs(image_folder.BUNDLED)
+    assert (len(every), len(calibration), len(judged)) == (64, 14, 50)
+    assert set(calibration) | set(judged) == set(every) and not set(calibration) & set(judged)
+    assert {photograph.name for photograph in calibration} == set(image_folder.CALIBRATION)
+
+
+def test_bundled_photographs_are_readable_and_their_labels_are_torchvisions():
+    from torchvision.models import ResNet18_Weights
+
+    categories = ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
+    names = {
+        line.split(",")[0]: line.split(",")[2]
+        for line in (image_folder.BUNDLED / "labels.csv").read_text().splitlines()
+    }
+    for photograph in image_folder.resolve_labels(image_folder.list_photographs(image_folder.BUNDLED), categories):
+        assert categories[photograph.label] == names[photograph.name]
+        assert decoding.open_rgb(photograph.path).mode == "RGB"
+
+
+def test_a_copy_of_the_bundled_folder_is_judged_whole(tmp_path):
+    for name in image_folder.CALIBRATION:
+        picture(tmp_path / name)
+    assert len(image_folder.judged_photographs(tmp_path)) == 14
+
+
+def test_linked_class_folder_is_followed_and_a_dangling_link_is_listed(tmp_path):
+    picture(tmp_path / "elsewhere" / "1.jpg")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "tabby").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    found = image_folder.list_photographs(tmp_path / "set")
+    assert [photograph.name for photograph in found] == ["gone.jpg", "tabby/1.jpg"]
+    assert image_folder.load(found, preprocess).unreadable == ((found[0], "no such file"),)
+
+
+def test_listing_decodes_nothing(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"this is no picture")
+    assert [photograph.name for photograph in image_folder.list_photographs(tmp_path)] == ["broken.jpg"]
+
+
+# Batches
+def folder_of(tmp_path: Path, readable: int, broken: Tuple[int, ...] = ()) -> Tuple[Photograph, ...]:
+    for number in range(readable + len(broken)):
+        path = picture(tmp_path / f"{number:03}.png", (number, 0, 0))
+        if number in broken:
+            path.write_bytes(b"broken")
+    return image_folder.list_photographs(tmp_path)
+
+
+def shades(loaded: image_folder.Loaded) -> List[int]:
+    """The red of each row, which numbers the photograph."""
+    return [int(value) for value in loaded.batch[:, 0].amax(dim=(1, 2))]
+
+
+def test_load_gives_one_contiguous_batch_in_order(tmp_path):
+    import torch
+
+    photographs = folder_of(tmp_path, 20)
+    loaded = image_folder.load(photographs, preprocess)
+    assert loaded.photographs == photographs and loaded.unreadable == ()
+    assert loaded.batch.shape == (20, 3, 8, 8) and loaded.batch.dtype == torch.float32 and loaded.batch.is_contiguous()
+    assert shades(loaded) == list(range(20))
+
+
+def test_unreadable_photographs_are_named_and_stop_no_other(tmp_path):
+    photographs = folder_of(tmp_path, 5, broken=(0, 3, 6))
+    loaded = image_folder.load(photographs, preprocess)
+    assert shades(loaded) == [1, 2, 4, 5, 7]
+    assert [photograph.name for photograph in loaded.photographs] == [
+        "001.png",
+        "002.png",
+        "004.png",
+        "005.png",
+        "007.png",
+    ]
+    assert [photograph.name for photograph, _ in loaded.unreadable] == ["000.png", "003.png", "006.png"]
+    assert all("not a JPEG" in reason for _, reason in loaded.unreadable)
+
+
+def test_batches_are_full_but_the_last_and_name_each_unreadable_photograph_once(tmp_path):
+    photographs = folder_of(tmp_path, 7, broken=(0, 4, 8))
+    batches = list(image_folder.load_batches(photographs, preprocess, 3))
+    assert [shades(batch) for batch in batches] == [[1, 2, 3], [5, 6, 7], [9]]
+    assert [[photograph.name for photograph, _ in batch.unreadable] for batch in batches] == [
+        ["000.png"],
+        ["004.png"],
+        ["008.png"],
+    ]
+
+
+def test_last_batch_may_hold_only_unreadable_photographs(tmp_path):
+    photographs = folder_of(tmp_path, 2, broken=(2,))
+    first, last = image_folder.load_batches(photographs, preprocess, 2)
+    assert len(first.photographs) == 2 and first.unreadable == ()
+    assert last.batch.shape == (0, 3, 0, 0) and len(last.unreadable) == 1
+
+
+def test_no_photographs_are_an_empty_batch():
+    loaded = image_folder.load((), preprocess)
+    assert loaded.batch.shape == (0, 3, 0, 0) and loaded.photographs == loaded.unreadable == ()
+
+
+def test_batches_are_read_as_they_are_asked_for(tmp_path):
+    read = []
+
+    def counting(image: Image.Image) -> Any:
+        read.append(1)
+        return preprocess(image)
+
+    batches = image_folder.load_batches(folder_of(tmp_path, 60), counting, 4)
+    next(batches)
+    batches.close()
+    assert 4 <= len(read) <= 4 + 2 * 4 + 1, "a batch of 4, and at most two photographs ahead for each of 4 threads"
+
+
+def test_a_fault_of_the_preprocessing_is_not_taken_for_one_of_the_photograph(tmp_path):
+    def faulty(image: Image.Image) -> Any:
+        raise ZeroDivisionError("preprocessing")
+
+    with pytest.raises(ZeroDivisionError):
+        image_folder.load(folder_of(tmp_path, 3), faulty)
+
+
+def test_rows_are_what_torchvisions_preprocessing_gives():
+    import torch
+    from torchvision.models import ResNet18_Weights
+
+    transforms = ResNet18_Weights.IMAGENET1K_V1.transforms()
+    photographs = image_folder.judged_photographs(image_folder.BUNDLED)[:5]
+    expected = torch.stack([transforms(Image.open(photograph.path).convert("RGB")) for photograph in photographs])
+    assert torch.equal(image_folder.load(photographs, transforms).batch, expected)
+
+
+# Digest
+def test_digest_changes_with_name_label_and_content_alone(tmp_path):
+    photographs = folder_of(tmp_path / "one", 3)
+    before = image_folder.digest(photographs)
+    assert before == image_folder.digest(folder_of(tmp_path / "two", 3)) and len(before) == 64
+    assert before != image_folder.digest(photographs[:2])
+    assert before != image_folder.digest(
+        [*photographs[:2], Photograph(photographs[2].path, "tabby", folder=tmp_path / "one")]
+    )
+    picture(photographs[0].path, GREEN)
+    changed = image_folder.digest(photographs)
+    assert before != changed
+    photographs[0].path.rename(tmp_path / "one" / "renamed.png")
+    assert image_folder.digest(image_folder.list_photographs(tmp_path / "one")) not in (before, changed)
+
+
+def test_digest_of_an_absent_file_and_of_a_name_that_is_no_text(tmp_path):
+    odd = Photograph(Path(os.fsdecode(b"\xff.jpg")))
+    assert len(image_folder.digest([odd])) == 64

@@ -1,0 +1,129 @@
+"""Tests of the pass over the photographs: kept or read anew, the same rows, unreadable ones named, and the bar."""
+
+from __future__ import annotations
+
+import types
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+
+from fixtures.common import inputs
+from fixtures.common.errors import UserError
+from fixtures.images import folder as image_folder
+from fixtures.images import judged
+from fixtures.images.judged import Judged
+from fixtures.run import progress_bar
+from fixtures.run.passes import answers
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven pictures of grey 0 to 60, the fourth of which is torn."""
+    for index in range(7):
+        Image.new("RGB", (8, 8), (10 * index,) * 3).save(tmp_path / f"{index}.png")
+    (tmp_path / "3.png").write_bytes(b"torn")
+    return tmp_path
+
+
+def grey(picture):
+    """A tensor 3×8×8 of its grey, and one of its number."""
+    value = float(picture.getpixel((0, 0))[0])
+    return torch.full((3, 8, 8), value), torch.tensor([value / 10])
+
+
+def rows(batches):
+    return [row for batch in batches for row in batch[1][:, 0].tolist()]
+
+
+@pytest.mark.parametrize("kept_bytes", [10**6, 2000])
+def test_every_pass_gives_the_same_rows_kept_or_not(folder, monkeypatch, kept_bytes):
+    monkeypatch.setattr(judged, "KEPT_BYTES", kept_bytes)
+    reads = []
+    found = Judged(image_folder.list_photographs(folder), lambda picture: reads.append(1) or grey(picture))
+    for size in (4, 1, 10):
+        batches = list(found.batches(size))
+        assert rows(batches) == [0, 1, 2, 4, 5, 6]
+        assert [inputs.count(batch) for batch in batches][:-1] == [size] * (len(batches) - 1)
+    assert len(reads) == (6 if kept_bytes == 10**6 else 18)
+    assert [photograph.name for photograph in found.readable] == ["0.png", "1.png", "2.png", "4.png", "5.png", "6.png"]
+    assert [(photograph.name, bool(reason)) for photograph, reason in found.unreadable] == [("3.png", True)]
+
+
+def test_the_head_reads_no_more_than_it_needs(folder):
+    reads = []
+    found = Judged(image_folder.list_photographs(folder)[:3], lambda picture: reads.append(1) or grey(picture))
+    assert rows([found.head(2)]) == [0, 1] and rows([found.head(1)]) == [0]
+    assert rows([found.head(5)]) == [0, 1, 2]
+    assert rows([found.head(5)]) == [0, 1, 2] and len(reads) <= 6
+
+
+def test_a_photograph_that_goes_missing_between_passes_is_named(folder, monkeypatch):
+    monkeypatch.setattr(judged, "KEPT_BYTES", 0)
+    found = Judged(image_folder.list_photographs(folder), grey)
+    list(found.batches(2))
+    (folder / "5.png").unlink()
+    with pytest.raises(UserError, match="photograph 5.png could be read before and now not: no such file"):
+        list(found.batches(2))
+
+
+def test_no_readable_photograph_is_one_line(folder):
+    (torn,) = (photograph for photograph in image_folder.list_photographs(folder) if photograph.name == "3.png")
+    with pytest.raises(UserError, match="^not one photograph can be read: 3.png: not a JPEG.*--images$"):
+        Judged([torn], grey).head(1)
+
+
+class Reporter:
+    """pytest's, as far as a bar needs it."""
+
+    isatty = False
+
+    def __init__(self):
+        self.lines = []
+        self._tw = types.SimpleNamespace(_file=self)
+
+    def ensure_newline(self): ...
+
+    def write_line(self, line):
+        self.lines.append(line)
+
+    def write(self, text):
+        self.lines.append(text)
+
+    def flush(self): ...
+
+
+def running(found, reporter):
+    """What `answers` needs of a running model."""
+    config = types.SimpleNamespace(pluginmanager=types.SimpleNamespace(get_plugin=lambda name: reporter))
+    return types.SimpleNamespace(
+        name="mine", judged=found, run_device="cpu", session=types.SimpleNamespace(config=config)
+    )
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_answers_stand_in_order_and_a_bar_shows_the_way(folder, monkeypatch, terminal):
+    monkeypatch.setattr(progress_bar, "PATIENCE_S", 0.0)
+    reporter = Reporter()
+    reporter.isatty = terminal
+    found = Judged(image_folder.list_photographs(folder), grey)
+    given = answers(lambda batch: {"number": batch[1][:, 0], "map": batch[0]}, running(found, reporter), 2, "eager")
+    assert given["number"].tolist() == [0, 1, 2, 4, 5, 6] and given["map"].shape == (6, 3, 8, 8)
+    shown = "".join(reporter.lines)
+    assert "mine eager" in shown and ("6/7" in shown if terminal else "6 of 7 photographs" in shown)
+
+
+def test_an_output_without_a_row_a_photograph_is_refused(folder):
+    found = Judged(image_folder.list_photographs(folder), grey)
+    with pytest.raises(UserError, match=r"mine gives output in shape \(\) for a batch of 2: let the first axis be"):
+        answers(lambda batch: batch[1].sum(), running(found, None), 2, "eager")
+
+
+def test_names_of_files_cannot_steer_the_terminal(tmp_path):
+    from fixtures.run.model import RunningModel
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a\x1b[2J.png")
+    model = RunningModel.__new__(RunningModel)
+    model.judged, model._reference = Judged(image_folder.list_photographs(tmp_path), grey), {"output": numpy.zeros(1)}
+    assert model.photographs == ("a\\x1b[2J.png",)

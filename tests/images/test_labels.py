@@ -1,0 +1,213 @@
+"""Tests of labels.py: every kind of folder, every wrong labels.csv, and labels as written to those of a model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from fixtures.common.errors import UserError
+from fixtures.images import folder as image_folder
+from fixtures.images import labels
+from fixtures.images.folder import Photograph
+from tests.helpers.drawn import picture
+
+
+def refused(folder: Path) -> str:
+    """The one line with which a folder is refused."""
+    with pytest.raises(UserError) as caught:
+        image_folder.list_photographs(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def labels_csv(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    """A folder with a.jpg, b.jpg, dog/c.jpg and this labels.csv."""
+    for name in ("a.jpg", "b.jpg", "dog/c.jpg"):
+        picture(folder / name)
+    (folder / "labels.csv").write_bytes(text.encode(encoding))
+    return folder
+
+
+def test_flat_folder_is_unlabelled_and_sorted(tmp_path):
+    for name in ("z.JPG", "b.png", "a.webp", "d.bmp", "c.tif"):
+        picture(tmp_path / name)
+    for name in ("notes.txt", ".hidden.jpg", "film.gif"):
+        (tmp_path / name).write_bytes(b"x")
+    found = image_folder.list_photographs(tmp_path)
+    assert [photograph.name for photograph in found] == ["a.webp", "b.png", "c.tif", "d.bmp", "z.JPG"]
+    assert all(photograph.label_text is None for photograph in found)
+
+
+def test_sub_folders_are_classes_however_deep(tmp_path):
+    for name in ("goldfish/1.jpg", "goldfish/more/2.jpg", "tabby/1.jpg", ".cache/1.jpg", "3.jpg"):
+        picture(tmp_path / name)
+    found = {photograph.name: photograph.label_text for photograph in image_folder.list_photographs(tmp_path)}
+    assert found == {
+        "goldfish/1.jpg": "goldfish",
+        "goldfish/more/2.jpg": "goldfish",
+        "tabby/1.jpg": "tabby",
+        "3.jpg": None,
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize(
+    "header, first, second",
+    [
+        ("file,imagenet_index", "281", "207"),
+        ("file,label", "tabby", "207"),
+        ("imagenet_name,file", "tabby", "golden retriever"),
+        ("File , Imagenet_Index,remark", "281", "207"),
+    ],
+)
+def test_labels_csv(tmp_path, encoding, header, first, second):
+    def row(name: str, label: str) -> str:
+        cells = {"file": name, "remark": '"a, b"'}
+        return ",".join(cells.get(column.strip().lower(), label) for column in header.split(","))
+
+    text = "\r\n".join((header, row("a.jpg", first), "", row("dog/c.jpg", second), ""))
+    found = image_folder.list_photographs(labels_csv(tmp_path, text, encoding))
+    assert [(photograph.name, photograph.label_text) for photograph in found] == [
+        ("a.jpg", first),
+        ("dog/c.jpg", second),
+    ]
+
+
+def test_index_comes_before_name_and_an_empty_cell_is_unlabelled(tmp_path):
+    folder = labels_csv(tmp_path, "file,imagenet_name,imagenet_index\na.jpg,tabby,281\nb.jpg,,\n")
+    assert [photograph.label_text for photograph in image_folder.list_photographs(folder)] == ["281", None]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("", "needs `file` and one of imagenet_index, label, imagenet_name"),
+        ("file\na.jpg\n", "needs `file` and one of"),
+        ("name,label\na.jpg,1\n", "has the columns name, label"),
+        ("file;label\na.jpg;1\n", "comma-separated"),
+        ("file,label\na.jpg,1,2\n", "line 2: 3 cells under 2 columns"),
+        ("file,label\na.jpg\n", "line 2: 1 cells under 2 columns"),
+        ('file,label\n"a.jpg,1\n', "is not a CSV table"),
+        ('file,label\n"a"b,1\n', "is not a CSV table"),
+        ("file,label\na.jpg," + "x" * 200_000 + "\n", "is not a CSV table"),
+        ("file,label\n\0,1\n", "labels.csv"),
+        ("file,label\n", "no photographs"),
+        ("file,label\na.jpg,1\n./a.jpg,2\n", "line 3: ./a.jpg is named a second time"),
+        ("file,imagenet_index\na.jpg,-1\n", "line 2: imagenet_index is '-1'; it must be a whole number from 0"),
+        ("file,imagenet_index\nb.jpg,4\na.jpg,3.5\n", "line 3: imagenet_index is '3.5'"),
+        ("file,imagenet_index\na.jpg,tabby\n", "imagenet_index is 'tabby'"),
+        ("file,imagenet_index\na.jpg,²\n", "imagenet_index is '²'"),
+        ("file,label\nx.jpg,1\na.jpg,1\n", "names files that are not in its folder: x.jpg; add"),
+        ("file,label\n5.jpg,1\n4.jpg,1\n3.jpg,1\n2.jpg,1\n1.jpg,1\n", "5.jpg, 4.jpg, 3.jpg and 2 more"),
+        ("file,label\ndog,1\n", "names files that are not in its folder: dog"),
+        ("file,label\n" + "n" * 5000 + ".jpg,1\n", "labels.csv"),
+        ("file,label\n\x1b[31mred.jpg,1\n", "\\x1b[31mred.jpg"),
+        ('file,label\n"two\nlines.jpg",1\n', "two\\nlines.jpg"),
+    ],
+)
+def test_wrong_labels_csv_is_refused_in_one_line(tmp_path, text, expected):
+    assert expected in refused(labels_csv(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../out.jpg",
+        "dog/../../out.jpg",
+        "{root}/out.jpg",
+        "/etc/passwd",
+        "C:\\out.jpg",
+        "link.jpg",
+        "folder/out.jpg",
+        "",
+        ".",
+        "loop.jpg",
+    ],
+)
+def test_labels_csv_cannot_leave_its_folder(tmp_path, name):
+    picture(tmp_path / "out.jpg")
+    folder = labels_csv(tmp_path / "set", f"file,label\n{name.format(root=tmp_path)},1\n")
+    (folder / "link.jpg").symlink_to(tmp_path / "out.jpg")
+    (folder / "folder").symlink_to(tmp_path)
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    message = refused(folder)
+    # A loop of links leads nowhere: whether resolving it fails or ends where it began depends on the Python version.
+    assert "is not a file inside" in message or (name == "loop.jpg" and "not in its folder" in message)
+
+
+def test_labels_csv_may_use_a_link_that_stays_inside(tmp_path):
+    folder = labels_csv(tmp_path, "file,label\nlink.jpg,1\n")
+    (folder / "link.jpg").symlink_to(folder / "dog" / "c.jpg")
+    assert image_folder.list_photographs(folder)[0].name == "link.jpg"
+
+
+def test_labels_csv_in_another_encoding_is_refused(tmp_path):
+    assert "is not UTF-8" in refused(labels_csv(tmp_path, "file,label\na.jpg,ä\n", "utf-16"))
+
+
+def test_labels_csv_that_cannot_be_read_is_refused(tmp_path):
+    picture(tmp_path / "a.jpg")
+    (tmp_path / "labels.csv").mkdir()
+    assert "cannot read" in refused(tmp_path)
+
+
+def test_missing_and_empty_folders_are_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no photograph")
+    assert "no such folder" in refused(tmp_path / "absent")
+    assert "not a folder" in refused(tmp_path / "notes.txt")
+    assert "no photographs" in refused(tmp_path)
+
+
+def test_sub_folder_that_cannot_be_listed_is_refused_and_not_passed_over(tmp_path, monkeypatch):
+    picture(tmp_path / "tabby" / "1.jpg")
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "tabby":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert "cannot be listed: Permission denied" in refused(tmp_path)
+
+
+CATEGORIES = ("tench", "goldfish", "crane", "golden retriever", "Crane", "drake")
+
+
+def resolved(text: Optional[str]) -> Optional[int]:
+    (photograph,) = image_folder.resolve_labels([Photograph(Path("p.jpg"), text)], CATEGORIES)
+    return photograph.label
+
+
+@pytest.mark.parametrize(
+    "text, label",
+    [("0", 0), ("5", 5), ("005", 5), ("2", 2), ("goldfish", 1), ("Golden_Retriever", 3), (" TENCH", 0), (None, None)],
+)
+def test_label_by_index_and_by_name(text, label):
+    assert resolved(text) == label
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("6", "out of range: this model has the classes 0 to 5"),
+        ("9" * 6000, "out of range"),
+        ("golfish", "did you mean 'goldfish'"),
+        ("CRANE", "name of several classes; give the index: 2 or 4"),
+        ("-1", "is no class of this model"),
+        ("zzzz", "no class name is near"),
+        ("gold\nfish", "'gold\\nfish'"),
+    ],
+)
+def test_wrong_label_is_refused_with_what_is_near(text, expected):
+    with pytest.raises(UserError) as caught:
+        resolved(text)
+    assert expected in str(caught.value) and "p.jpg" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_shown_keeps_letters_and_escapes_what_steers_a_terminal():
+    assert labels.shown("Bär \x1b[2J\u202e\n") == "Bär \\x1b[2J\\u202e\\n"
+    assert labels.shown(os.fsdecode(b"\xff.jpg")) == "\\udcff.jpg"

@@ -1,0 +1,89 @@
+"""Agreement: what its report says, to people and in the JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy
+import pytest
+
+from fixtures.common.jsonable import json_safe
+from fixtures.judge.agreement import Agreement, Element, agree
+from fixtures.judge.verdict import assert_verdict
+from tests.judge.test_agreement import ACTUAL, NAMES, REFERENCE, within
+
+
+def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
+    report = agree(ACTUAL, REFERENCE, within(1 / 16, 0.9), NAMES).report("resnet18 tensorrt_fp16")
+    assert report.splitlines() == [
+        "resnet18 tensorrt_fp16: output does not agree: error 0.125 is above 0.0625",
+        "  got        cosine 0.948683, error 0.125 (mean 0.0312), largest change of a probability 0.243",
+        "  expected   cosine at least 0.9, error at most 0.0625",
+        "  tolerance  fp16: by hand",
+        "             errors are shares of the reference's largest value, 8; smallest tolerance that passes: 0.125",
+        "  where      dog.jpg [2]: got 1, expected 2, error 0.125",
+        "             cat.jpg [1]: got 2.5, expected 2, error 0.0625",
+        "             cat.jpg [0]: got 4, expected 4, error 0",
+        "             cat.jpg [2]: got -8, expected -8, error 0",
+        "             dog.jpg [0]: got 1, expected 1, error 0",
+        "  mismatch   16.6667% of the elements, 0 not finite",
+        "See whether the fp32 twin agrees: if it does, keep the worst layers in fp32; if not, mend that one first.",
+    ]
+
+
+def test_the_report_says_what_agrees_and_what_no_tolerance_mends():
+    found = agree(REFERENCE, REFERENCE, within(1e-3, 0.9), NAMES).report("x").splitlines()
+    assert found[:2] == ["x: output agrees", found[1]] and found[1].startswith(
+        "  got        cosine 1, error 0 (mean 0)"
+    )
+    assert found[-1] == "  mismatch   0.0000% of the elements, 0 not finite"
+    actual = REFERENCE.copy()
+    actual[0, 0] = math.nan
+    lines = agree(actual, REFERENCE, within(1e-3, 0.9), NAMES).report("x").splitlines()
+    assert lines[1] == "  got        cosine nan, error inf (mean inf)"
+    assert lines[4].endswith("smallest tolerance that passes: none")
+
+
+def test_every_reason_is_given():
+    found = agree(-REFERENCE, REFERENCE, within(1e-3, 0.9), NAMES)
+    assert found.reason == "cosine -1 is below 0.9; error 2 is above 0.001"
+
+
+def test_the_remedy_belongs_to_the_precision():
+    fp32 = replace(within(1 / 16), precision="fp32")
+    assert "TF32 off" in agree(ACTUAL, REFERENCE, fp32, NAMES).report("x").splitlines()[-1]
+    actual = numpy.where(ACTUAL == 1, math.nan, ACTUAL)
+    assert "TF32 off" in agree(actual, REFERENCE, fp32, NAMES).remedy
+    assert "fp32 twin agrees" in agree(actual, REFERENCE, replace(fp32, precision="tf32"), NAMES).remedy
+    assert agree(ACTUAL, REFERENCE, within(0.5), NAMES).remedy == ""
+
+
+def test_the_dictionary_is_safe_for_json():
+    actual = REFERENCE.copy()
+    actual[0, 2] = -math.inf
+    found = agree(actual, REFERENCE, within(0.25, 0.5), NAMES).as_dict()
+    json.dumps(found, allow_nan=False)
+    assert found == {
+        "ok": False, "reason": "1 values are not finite", "scale": 8.0, "output": "",
+        "max_relative_error": None, "mean_relative_error": None, "cosine": None,
+        "max_probability_change": None, "smallest_passing_tolerance": None, "mismatch_fraction": 1 / 6,
+        "non_finite": 1, "tolerance": 0.25, "cosine_limit": 0.5, "precision_note": "",
+        "where": {"photograph": "cat.jpg", "index": [2], "got": None, "expected": -8.0, "error": None},
+    }  # fmt: skip
+    refused = agree(actual[:1], REFERENCE, within(0.25), NAMES).as_dict()
+    json.dumps(refused, allow_nan=False)
+    assert refused["where"] is None
+    assert json_safe({"a": (1.5, math.nan, [math.inf])}) == {"a": [1.5, None, [None]]}
+
+
+@pytest.mark.parametrize("kind", [Agreement, Element])
+def test_verdicts_cannot_be_changed(kind):
+    assert kind.__dataclass_params__.frozen
+
+
+def test_the_verdict_fails_a_test_with_its_report():
+    assert_verdict(agree(ACTUAL, REFERENCE, within(0.5), NAMES), "good")
+    with pytest.raises(AssertionError, match="^bad: output does not agree"):
+        assert_verdict(agree(ACTUAL, REFERENCE, within(0.01), NAMES), "bad")

@@ -1,0 +1,60 @@
+"""Another segmenter of torchvision is one entry of the zoo: what is there already calibrates, exports and judges it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fixtures.answers.masks import masks_of
+from fixtures.backends import onnxruntime
+from fixtures.common.outputs import to_numpy
+from fixtures.images import folder as image_folder
+from fixtures.judge.agreement import agree_all
+from fixtures.judge.mask_tolerances import TABLE
+from fixtures.judge.segmentation import judge_masks
+from fixtures.judge.tolerances import tolerance
+from fixtures.models.calibration import SEED
+from fixtures.models.calibration_dense import calibrate_segmenter
+from fixtures.models.cores import core
+from fixtures.models.zoo import SEGMENTATION_SIZE, ModelSpec, build_module, preprocessing
+
+ENTRY = ModelSpec(
+    "deeplabv3_mobilenet_v3_large",
+    "DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1",
+    "segmentation",
+    {"weights_backbone": None},
+    unused_weights=("aux_classifier.",),
+)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Eager's and the twin's answers on four photographs, and their names."""
+    loaded = image_folder.load(image_folder.list_photographs(image_folder.BUNDLED)[::4], preprocessing(ENTRY))
+    module = build_module(ENTRY)
+    calibrate_segmenter(module, loaded.batch, SEED)
+    model, batch = core(ENTRY.task, module), loaded.batch[::4]
+    path = tmp_path_factory.mktemp("engine") / "model.onnx"
+    twin = onnxruntime.build(model, batch[:1], "fp32", path)
+    with torch.inference_mode():
+        reference = to_numpy(model(batch))
+        parts = [to_numpy(twin(photograph)) for photograph in batch.split(1)]
+    twin.close()
+    outputs = {name: torch.cat([torch.from_numpy(part[name]) for part in parts]).numpy() for name in reference}
+    return reference, outputs, [photograph.name for photograph in loaded.photographs[::4]]
+
+
+def test_its_map_and_its_masks_agree(found):
+    reference, outputs, names = found
+    assert reference["out"].shape == (4, 21, *SEGMENTATION_SIZE)
+    raw = agree_all(outputs, reference, tolerance("fp32", "calibrated"), names)
+    assert raw, raw.report(ENTRY.name)
+    verdict = judge_masks(masks_of(outputs["out"]), masks_of(reference["out"]), TABLE["fp32"], names)
+    assert verdict, verdict.report(ENTRY.name)
+
+
+def test_its_masks_depend_on_the_photograph_and_those_of_another_are_refused(found):
+    reference, outputs, names = found
+    masks = masks_of(reference["out"])
+    assert len(set(masks.ravel().tolist())) > 3
+    assert not judge_masks(masks_of(outputs["out"])[::-1], masks, TABLE["fp32"], names)

@@ -1,0 +1,249 @@
+"""Tests of what goes wrong with a case: each costs that case, told in one line, and not the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from fixtures.common.errors import Unsupported, UserError
+from fixtures.plugins import cases, faults
+from fixtures.plugins.faults import told
+from fixtures.run import watchdog
+from fixtures.run.process import WorkerFailed, WorkerUnsupported
+from fixtures.run.session import Session
+from fixtures.run.settings import SETTINGS
+
+
+def arguments_of(root, folder, models, *arguments):
+    """pytest's arguments for the suite on the models of tests/model_files/tiny_models.py."""
+    start = [str(root / "benchmarks"), "-p", "no:cacheprovider", "--models", models]
+    start += ["--model-file", str(root / "tests" / "model_files" / "tiny_models.py"), "--twins", "onnxruntime_fp32"]
+    start += ["--engine-dir", str(folder / "engines"), "--benchmark-json", str(folder / "out.json")]
+    return [*start, "--benchmark-max-time", "0.02", *arguments]
+
+
+# Where it happens, and the beginning of what is told: in the process that builds, or in the suite's own.
+FAULTS = {
+    "hungry": "build of hungry onnxruntime_fp32 failed: RuntimeError: ",
+    "device_hungry": "build of device_hungry onnxruntime_fp32 failed: OutOfMemoryError: CUDA out of memory",
+    "killed": "build of killed onnxruntime_fp32 was killed (SIGKILL), ",
+    "full": "build of full onnxruntime_fp32 failed: OSError: [Errno 28] No space left on device: 'graph.onnx'",
+    "starved": "memory ran out (RuntimeError: ",
+    "lost": "the GPU failed (RuntimeError: CUDA error: unspecified launch failure",
+}
+
+
+@pytest.fixture(scope="module")
+def faulty(root, run_pytest, tmp_path_factory, once):
+    """One run of the check of numbers on a model for each fault, and one at the end that works."""
+
+    def make():
+        folder = tmp_path_factory.mktemp("faults")
+        models = ",".join([*FAULTS, "tiny"])
+        done = run_pytest(arguments_of(root, folder, models, "-k", "test_agreement"))
+        document = json.loads((folder / "out.json").read_text())
+        return done, {case["model"]: case for case in document["suite"]["cases"]}, document, folder
+
+    return once("faulty_cases", make)
+
+
+def test_the_rest_of_the_run_goes_on_and_the_run_fails(faulty):
+    done, cases, document, _ = faulty
+    assert done.returncode == 1 and cases["tiny"]["outcome"] == "passed"
+    assert [row["model"] for row in document["suite"]["agreement"]] == ["tiny"], "no figure where there is none"
+
+
+@pytest.mark.parametrize("model", FAULTS)
+def test_the_case_is_marked_with_its_reason_in_one_line(faulty, model):
+    done, cases, _, _ = faulty
+    assert cases[model]["outcome"] in ("failed", "error")
+    assert cases[model]["reason"].startswith(FAULTS[model]) and "\n" not in cases[model]["reason"]
+    assert FAULTS[model] in done.stdout and "Traceback" not in done.stdout + done.stderr
+
+
+def test_nothing_half_made_is_left_in_the_cache(faulty):
+    built = [name for name in os.listdir(faulty[3] / "engines") if "-onnxruntime" in name and not name.startswith(".")]
+    assert all(name.startswith(("tiny-", "starved-", "lost-")) for name in built), built
+
+
+@pytest.fixture(scope="module")
+def interrupted(root, tmp_path_factory, once):
+    """Ctrl-C while the second model builds; gives the exit code, what lay beside the JSON before, and the JSON."""
+    return once("interrupted", lambda: interrupted_run(root, tmp_path_factory.mktemp("interrupted")))
+
+
+def interrupted_run(root, folder):
+    environment = {**os.environ, "MARKER": str(folder / "building")}
+    arguments = arguments_of(root, folder, "tiny,slow", "-k", "agreement or latency or startup", "--batch-sizes", "1,4")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *arguments], cwd=root, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # A run in the background would ignore it.
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (folder / "building").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    try:
+        before = json.loads((folder / "out.json.unfinished").read_text())
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    return process.returncode, output, before, json.loads((folder / "out.json").read_text()), folder, len(alive)
+
+
+def test_ctrl_c_saves_what_was_measured_and_leaves_nothing_behind(interrupted):
+    code, output, _, document, folder, alive = interrupted
+    assert code == pytest.ExitCode.INTERRUPTED, output
+    rows = {row["name"]: row["extra_info"]["latency_p50_s"] for row in document["benchmarks"]}
+    assert {"test_latency[tiny-eager_fp32-1]", "test_latency[tiny-onnxruntime_fp32-1]"} <= set(rows)
+    assert not [name for name in os.listdir(folder / "engines") if name.startswith("slow-onnx")]
+    assert not (folder / "out.json.unfinished").exists()
+    assert alive == 0, "workers ended with the run"
+
+
+def test_what_was_measured_is_on_the_disk_before_the_end(interrupted):
+    """All that is left where the suite's own process dies."""
+    rows = {row["name"] for row in interrupted[2]["benchmarks"]}
+    assert {"test_latency[tiny-eager_fp32-1]", "test_latency[tiny-onnxruntime_fp32-1]"} <= rows
+    assert interrupted[2]["suite"]["agreement"][0]["ok"] is True
+
+
+def test_a_build_is_not_forgotten_when_another_batch_size_came_between(interrupted):
+    """The cache was empty: latency at 4 comes after the build for 1, and start-up opens 1 once more."""
+    (row,) = [row for row in interrupted[3]["suite"]["startup"] if row["twin"] == "onnxruntime_fp32"]
+    assert row["build_s"] > 0 and row["export_s"] > 0 and row["model_load_s"] > 0
+    assert row["host_build_peak_bytes"] > 0 and row["load_s"] > 0
+    infos = [bench["extra_info"] for bench in interrupted[3]["benchmarks"]]
+    builds = {info["batch_size"]: info["build_s"] for info in infos if info["twin"] == "onnxruntime_fp32"}
+    assert set(builds) == {1, 4} and builds[1] == row["build_s"] != builds[4] > 0
+
+
+@pytest.mark.parametrize(
+    "error, beginning",
+    [
+        (UserError("weights.pth is truncated"), "weights.pth is truncated"),
+        (WorkerFailed("the build crashed"), "the build crashed"),
+        (MemoryError(), "memory ran out (MemoryError: )"),
+        (MemoryError("\x1b[2J"), "memory ran out (MemoryError: \\x1b[2J)"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory ran out (RuntimeError"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory.\nTried 2 GiB"), "memory ran out (OutOf"),
+        (type("AcceleratorError", (RuntimeError,), {})("an illegal access"), "the GPU failed (AcceleratorError"),
+        (RuntimeError("CUDA error: device-side assert triggered\nFor debugging"), "the GPU failed (RuntimeError"),
+    ],
+)
+def test_a_fault_is_told_in_one_line(error, beginning):
+    assert told(error).startswith(beginning) and "\n" not in told(error)
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes"), RuntimeError("size mismatch"), AssertionError("x")])
+def test_an_error_of_the_code_keeps_its_traceback(error):
+    assert told(error) is None
+
+
+def test_a_case_that_failed_lets_go_of_its_memory():
+    """In any phase: the frames of the traceback hold batches and answers."""
+    held = []
+
+    def starve():
+        answers = type("Answers", (), {})()
+        held.append(weakref.ref(answers))
+        raise MemoryError
+
+    phase = faults._told(SimpleNamespace(fixturenames=["session"]))
+    next(phase)
+    try:
+        starve()
+    except MemoryError as error:
+        with pytest.raises(pytest.fail.Exception, match="memory ran out"):
+            phase.throw(error)
+        assert held[0]() is None
+
+
+def test_what_shows_no_progress_is_interrupted():
+    clock = time.monotonic()
+    expected = "showed no progress for 0.2 s and was stopped; .*--case-timeout"
+    with pytest.raises(UserError, match=expected), watchdog.watching(0.2):
+        time.sleep(10)
+    assert time.monotonic() - clock < 5
+
+
+def test_progress_starts_the_time_anew_and_nothing_ticks_afterwards():
+    before = signal.getsignal(signal.SIGALRM)
+    with watchdog.watching(0.3):
+        for _ in range(5):
+            time.sleep(0.1)
+            watchdog.alive()
+    watchdog.alive()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0) and signal.getsignal(signal.SIGALRM) == before
+    with watchdog.watching(None):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def case_under(limit_s):
+    """A case of the suite as its hooks see it."""
+    stash = pytest.Stash()
+    stash[SETTINGS] = SimpleNamespace(case_timeout_s=limit_s)
+    return SimpleNamespace(fixturenames=["session"], config=SimpleNamespace(stash=stash))
+
+
+HOOKS = [faults.pytest_runtest_setup, faults.pytest_runtest_call, faults.pytest_runtest_teardown]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_case_that_hangs_in_any_phase_is_stopped_in_one_line(hook):
+    phase = hook(case_under(0.2))
+    next(phase)
+    with pytest.raises(pytest.fail.Exception, match="^showed no progress for 0.2 s and was stopped; give it more with"):
+        try:
+            time.sleep(10)
+        except UserError as error:
+            phase.throw(error)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_worker_that_works_is_progress(monkeypatch):
+    """It has a limit of its own: the one of the case must not end it before."""
+
+    def run(*task, waiting, **options):
+        for _ in range(5):
+            time.sleep(0.1)
+            waiting(0.1, "building")
+        return "done"
+
+    monkeypatch.setattr("fixtures.run.process.run", run)
+    monkeypatch.setattr("fixtures.run.session.progress", lambda config, title: nullcontext(lambda seconds, stage: None))
+    session = SimpleNamespace(config=None, settings=SimpleNamespace(model_files=(), case_timeout_s=0.3))
+    with watchdog.watching(0.3):
+        assert Session.work(session, "build", print) == "done"
+
+
+@pytest.mark.parametrize("error", [Unsupported("no converter"), WorkerUnsupported("build failed: no converter")])
+def test_what_a_twin_cannot_take_is_skipped_unless_the_twin_was_named(error):
+    def refuse():
+        raise error
+
+    for named, outcome in ((False, pytest.skip.Exception), (True, pytest.fail.Exception)):
+        session = SimpleNamespace(settings=SimpleNamespace(twins_named=named))
+        with pytest.raises(outcome, match="no converter"):
+            cases._or_fail(refuse, session)
+
+
+def test_what_fails_otherwise_is_never_skipped():
+    def refuse():
+        raise WorkerFailed("build crashed")
+
+    with pytest.raises(pytest.fail.Exception, match="build crashed"):
+        cases._or_fail(refuse, SimpleNamespace(settings=SimpleNamespace(twins_named=False)))
