@@ -1,4 +1,4 @@
-"""A plugin for runs of `tests.helpers.suite_runs`: no process of the run reaches the network, and what asked for it is told."""
+"""A plugin for whole runs: no process of the run reaches the network, and each attempt is recorded."""
 
 from __future__ import annotations
 
