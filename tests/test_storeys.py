@@ -19,7 +19,7 @@ def storeys(root):
 
 
 def named_modules(path):
-    """Strings of a file that are the name of a module of fixtures/, such as those that the server of workers preloads."""
+    """Strings of a file that name a module of fixtures/, such as those that the workers' server preloads."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return [text for text in strings if MODULE.fullmatch(text)]
