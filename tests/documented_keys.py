@@ -27,7 +27,8 @@ ROWS = {
     "predictions": "model twin photographs".split(),
     "startup": """model twin model_load_s build_s load_s first_call_s second_call_s engine_bytes host_build_peak_bytes
         device_build_peak_bytes device_run_peak_bytes device_memory_source
-        host_run_peak_bytes host_memory_source export_s engine_load_s context_s cuda_context_s host_load_peak_bytes
+        host_run_peak_bytes host_memory_source export_s build_warnings
+        engine_load_s context_s cuda_context_s host_load_peak_bytes
         host_first_call_peak_bytes host_steady_peak_bytes device_load_peak_bytes device_first_call_peak_bytes
         device_steady_peak_bytes""".split(),
     "mutants": "model twin refused total survivors misjudged left_out not_claimed".split(),

@@ -235,15 +235,50 @@ def test_what_a_twin_cannot_take_is_skipped_unless_the_twin_was_named(error):
     def refuse():
         raise error
 
-    for named, outcome in ((False, pytest.skip.Exception), (True, pytest.fail.Exception)):
+    for named, outcome in ((False, pytest.skip.Exception), (True, type(error))):
         session = SimpleNamespace(settings=SimpleNamespace(twins_named=named))
         with pytest.raises(outcome, match="no converter"):
-            cases._or_fail(refuse, session)
+            cases._or_skip(refuse, session)
 
 
 def test_what_fails_otherwise_is_never_skipped():
     def refuse():
         raise WorkerFailed("build crashed")
 
-    with pytest.raises(pytest.fail.Exception, match="build crashed"):
-        cases._or_fail(refuse, SimpleNamespace(settings=SimpleNamespace(twins_named=False)))
+    with pytest.raises(WorkerFailed, match="build crashed"):
+        cases._or_skip(refuse, SimpleNamespace(settings=SimpleNamespace(twins_named=False)))
+
+
+class Item:
+    """A case of the suite, and what is added to its report."""
+
+    fixturenames = ("session",)
+
+    def __init__(self, **funcargs):
+        self.funcargs, self.sections = funcargs, []
+
+    def add_report_section(self, *section):
+        self.sections.append(section)
+
+
+@pytest.mark.parametrize("in_worker", [True, False])
+def test_a_failure_shows_the_warnings_of_its_build(in_worker):
+    """Of the worker that failed, or of the build of the twin that a check refuses."""
+    error, lines = (
+        (WorkerFailed("no"), ["TracerWarning: a"]) if in_worker else (AssertionError("no"), ["TracerWarning: b"])
+    )
+    if in_worker:
+        error.warnings = lines
+    item = Item(twin=SimpleNamespace(figures={"build_warnings": ["TracerWarning: b"]}))
+    phase = faults._told(item)
+    next(phase)
+    with pytest.raises((pytest.fail.Exception, AssertionError)):
+        phase.throw(error)
+    assert item.sections == [("call", "warnings of the worker", lines[0])]
+
+
+def test_a_failure_without_warnings_shows_none():
+    item = Item(twin=SimpleNamespace(figures={"build_warnings": None}))
+    faults._show_warnings(item, AssertionError())
+    faults._show_warnings(Item(), AssertionError())
+    assert item.sections == []

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 
 import psutil
 import pytest
@@ -41,6 +42,12 @@ def raise_user_error():
 
 def raise_unsupported():
     raise Unsupported("no converter for hardswish")
+
+
+def warn(then):
+    warnings.warn("a constant from here on", FutureWarning, stacklevel=1)
+    if then:
+        raise then
 
 
 def die(number):
@@ -124,6 +131,18 @@ def test_the_kernels_count_is_read_or_unknown(tmp_path, text, kills):
     assert process._kills_for_memory(path) is None
     path.write_text(text)
     assert process._kills_for_memory(path) == kills
+
+
+@pytest.mark.parametrize("error", [None, ValueError("a bad value"), UserError("truncated")])
+def test_warnings_are_not_printed_and_come_with_the_failure(error, capfd):
+    if error is None:
+        run(warn, error)
+    else:
+        with pytest.raises(process.WorkerFailed) as caught:
+            run(warn, error)
+        (line,) = caught.value.warnings
+        assert line.startswith("FutureWarning: a constant from here on (at test_process.py:")
+    assert "a constant" not in "".join(capfd.readouterr())
 
 
 def test_a_hanging_worker_is_stopped():
