@@ -12,7 +12,7 @@ def test_agreement(model, twin, session, record, tmp_path):
 
     Of a detector or segmenter that fails, the picture of the worst photograph stays.
     """
-    verdict = agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs)
+    verdict = agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs, twin.run_device)
     record("agreement", **verdict.as_dict())
     kept = pictures.keep_worst(session.settings.save_detections or tmp_path, model, twin, verdict)
     assert_verdict(verdict, f"{model.name} {twin.name}{kept}")

@@ -23,4 +23,6 @@ def test_end_to_end(model, twin, session, record, benchmark):
     record("end_to_end", **figures, **steady, answers=answers)
     judged = model.photographs[: len(next(iter(outputs.values())))]  # Those that were run.
     expected = {name: array[: len(judged)] for name, array in model.reference.items()}
-    assert_verdict(agree_all(outputs, expected, twin.tolerance, judged), f"{model.name} {twin.name} from files")
+    assert_verdict(
+        agree_all(outputs, expected, twin.tolerance, judged, twin.run_device), f"{model.name} {twin.name} from files"
+    )

@@ -17,5 +17,5 @@ def test_startup(model, twin, record):
     first = figures.pop("answer")
     record("startup", **figures)
     here = to_numpy(twin.run(model.example(1)))
-    verdict = agree_all(first, here, twin.tolerance, model.photographs[:1])
+    verdict = agree_all(first, here, twin.tolerance, model.photographs[:1], twin.run_device)
     assert_verdict(verdict, f"first answer of a fresh process, {model.name} {twin.name}")

@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.common.jsonable import json_safe
 from fixtures.judge.agreement import Agreement, Element, agree
+from fixtures.judge.remedies import remedy
 from fixtures.judge.verdict import assert_verdict
 from tests.judge.test_agreement import ACTUAL, NAMES, REFERENCE, within
 
@@ -29,7 +30,7 @@ def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
         "             cat.jpg [2]: got -8, expected -8, error 0",
         "             dog.jpg [0]: got 1, expected 1, error 0",
         "  mismatch   16.6667% of the elements, 0 not finite",
-        "See whether the fp32 twin agrees: if it does, keep the worst layers in fp32; if not, mend that one first.",
+        "See whether the fp32 twin agrees: if so, keep the worst layers in fp32; if not, mend that twin first.",
     ]
 
 
@@ -51,12 +52,31 @@ def test_every_reason_is_given():
     assert found.reason == "cosine -1 is below 0.9; error 2 is above 0.001"
 
 
-def test_the_remedy_belongs_to_the_precision():
-    fp32 = replace(within(1 / 16), precision="fp32")
-    assert "TF32 off" in agree(ACTUAL, REFERENCE, fp32, NAMES).report("x").splitlines()[-1]
-    actual = numpy.where(ACTUAL == 1, math.nan, ACTUAL)
-    assert "TF32 off" in agree(actual, REFERENCE, fp32, NAMES).remedy
-    assert "fp32 twin agrees" in agree(actual, REFERENCE, replace(fp32, precision="tf32"), NAMES).remedy
+@pytest.mark.parametrize(
+    "precision, device, error, cosine, non_finite, expected",
+    [
+        ("fp32", "cuda:0", 1e-3, 0.99999, 0, "TF32 off"),
+        ("fp32", "cpu", 1e-3, 0.99999, 0, "compare layer by layer"),
+        ("fp32", "cuda:0", 0.2, 0.95, 0, "More than rounding"),
+        ("fp32", "cpu", 1.3, 0.0003, 0, "No rounding explains"),
+        ("int8", "cpu", 1.3, 0.0003, 0, "No rounding explains"),
+        ("fp32", "cuda:0", math.inf, math.nan, 3, "overflows or divides by zero"),
+        ("fp16", "cuda:0", math.inf, math.nan, 3, "fp16 overflows above 65504"),
+        ("tf32", "cuda:0", 0.1, 0.99, 0, "fp32 twin agrees"),
+        ("int8", "cpu", 0.6, 0.83, 0, "fp32 twin agrees"),
+    ],
+)
+def test_the_remedy_fits_precision_device_and_error(precision, device, error, cosine, non_finite, expected):
+    found = remedy(precision, device, error, cosine, non_finite)
+    assert expected in found and "\n" not in found
+    assert ("TF32 off" in found) == (expected == "TF32 off")
+
+
+def test_the_remedy_knows_the_device_and_is_empty_where_nothing_failed():
+    fp32 = replace(within(1e-3), precision="fp32")
+    actual = REFERENCE + 0.01 * (REFERENCE == 2)
+    assert "TF32" in agree(actual, REFERENCE, replace(fp32, relative_error=1e-4), NAMES, "cuda:0").remedy
+    assert "TF32" not in agree(actual, REFERENCE, replace(fp32, relative_error=1e-4), NAMES).remedy
     assert agree(ACTUAL, REFERENCE, within(0.5), NAMES).remedy == ""
 
 
