@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import replace
 
-import numpy
 import pytest
 
 from fixtures.common.jsonable import json_safe
