@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, List, Tuple
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from fixtures.images import decoding
@@ -139,14 +138,6 @@ def test_batches_are_read_as_they_are_asked_for(tmp_path):
     next(batches)
     batches.close()
     assert 4 <= len(read) <= 4 + 2 * 4 + 1, "a batch of 4, and at most two photographs ahead for each of 4 threads"
-
-
-def test_a_fault_of_the_preprocessing_is_not_taken_for_one_of_the_photograph(tmp_path):
-    def faulty(image: Image.Image) -> Any:
-        raise ZeroDivisionError("preprocessing")
-
-    with pytest.raises(ZeroDivisionError):
-        image_folder.load(folder_of(tmp_path, 3), faulty)
 
 
 def test_rows_are_what_torchvisions_preprocessing_gives():

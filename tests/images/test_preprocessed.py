@@ -1,0 +1,99 @@
+"""Tests of what a user's preprocessing gives: checked, and what fails on one image costs that image."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision import transforms
+
+from fixtures.common.errors import ModelFault
+from fixtures.images import folder as image_folder
+from fixtures.images.decoding import UnreadablePhotograph
+from fixtures.images.judged import Judged
+from fixtures.images.preprocessed import preprocessed
+from tests.helpers.drawn import picture
+
+SQUARE = transforms.Compose([transforms.Resize([16, 16]), transforms.ToTensor()])
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        (lambda x: x.numpy(), "gives a numpy.ndarray: give a float32 tensor C×H×W, as torch.from_numpy"),
+        (lambda x: {"pixel_values": x}, "gives a dict with the keys 'pixel_values': give the tensor itself"),
+        (lambda x: [x], "gives a list: give the tensor itself, or a tuple"),
+        (lambda x: (), "gives a tuple: give a float32 tensor"),
+        (lambda x: (x, "text"), "gives a tuple: give a float32 tensor"),
+        (lambda x: None, "gives a NoneType: give a float32 tensor"),
+        (transforms.ToPILImage(), "gives a PIL.Image: give a float32 tensor C×H×W, as torchvision's ToTensor does"),
+        (lambda x: (255 * x).byte(), "gives uint8: give float32"),
+        (lambda x: x.double(), "gives float64: give float32"),
+        (lambda x: (x, x.half()), "gives float16: give float32"),
+        (lambda x: x[None], "gives 1×3×16×16, with a batch axis"),
+    ],
+)
+def test_a_preprocessing_that_gives_no_float_tensors_is_refused_in_one_line(tmp_path, change, expected):
+    picture(tmp_path / "a.jpg")
+    with pytest.raises(ModelFault) as error:
+        preprocessed(tmp_path / "a.jpg", lambda image: change(SQUARE(image)))
+    assert str(error.value).startswith(f"preprocess {expected}") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [lambda x: x, lambda x: (x, torch.arange(3)), lambda x: x[:1, :1, :1]])
+def test_float_tensors_pass(tmp_path, change):
+    picture(tmp_path / "a.jpg")
+    preprocessed(tmp_path / "a.jpg", lambda image: change(SQUARE(image)))
+
+
+def of_height(height):
+    """Fails on the images of this height."""
+
+    def preprocess(image):
+        if image.height == height:
+            raise ValueError("too\nlow")
+        return SQUARE(image)
+
+    return preprocess
+
+
+def photographs(folder):
+    """Three images, of which the second is lower and wider than the others."""
+    for name, size in (("a.png", (20, 20)), ("b.png", (30, 10)), ("c.png", (20, 20))):
+        picture(folder / name, size=size)
+    return image_folder.list_photographs(folder)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_an_image_that_the_preprocessing_fails_on_is_left_out_by_name(tmp_path, batch_size):
+    judged = Judged(photographs(tmp_path), of_height(10))
+    judged.head(2)
+    assert sum(len(batch) for batch in judged.batches(batch_size)) == 2
+    ((left_out, reason),) = judged.unreadable
+    assert left_out.name == "b.png" and reason == "preprocessing fails on it (ValueError: too low)"
+
+
+def test_an_image_of_which_nothing_is_left_is_left_out(tmp_path):
+    picture(tmp_path / "a.png", size=(20, 20))
+    with pytest.raises(UnreadablePhotograph, match="leaves nothing of it, 3×0×16"):
+        preprocessed(tmp_path / "a.png", lambda image: SQUARE(image)[:, 16:])
+
+
+def test_memory_that_ran_out_is_no_fault_of_the_image(tmp_path):
+    def starve(image):
+        raise MemoryError
+
+    picture(tmp_path / "a.png", size=(20, 20))
+    with pytest.raises(MemoryError):
+        preprocessed(tmp_path / "a.png", starve)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_images_of_unequal_size_are_named_with_the_remedy(tmp_path, batch_size):
+    """Whether they would be in one batch or not: an engine takes one size."""
+    judged = Judged(photographs(tmp_path), transforms.Compose([transforms.Resize(8), transforms.ToTensor()]))
+    with pytest.raises(ModelFault) as error:
+        list(judged.batches(batch_size))
+    expected = (
+        "images differ in size after preprocess: b.png is 3×8×24, a.png is 3×8×8; make them equal with T.Resize(["
+    )
+    assert str(error.value).startswith(expected) and "\n" not in str(error.value)
