@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 
 import pytest
 
+from fixtures.compare.judging import limits
 from fixtures.models import zoo
 from fixtures.plugins import options
+from tests import documented_keys
 
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "images/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "images/README.md", "docs/runs/README.md")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|[`&\s$])((?:python -m )?pytest (?:benchmarks|tests)[^`\n#|&]*|python -m [\w.]+[^`\n#|&]*)")
 # Of pytest and of the plugins that requirements bring; ours are asked for.
-FOREIGN = re.compile(r"--(benchmark-|dist|co\b|collect-only|junitxml|system-site|no-build|durations|upgrade)")
+FOREIGN = re.compile(r"--(benchmark-|dist|co\b|collect-only|help|junitxml|system-site|no-build|durations|upgrade)")
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +51,47 @@ def test_every_link_leads_to_a_file_or_a_heading(pages, root):
                 assert (path.parent / target.partition("#")[0]).exists(), f"{path.name} links to {target}"
 
 
-def test_readme_lists_every_option_and_no_other(pages, root):
-    rows = re.findall(r"^\| `(--[\w-]+)", pages[root / "README.md"], re.MULTILINE)
+def test_the_page_of_options_lists_every_option_and_no_other(pages, root):
+    rows = re.findall(r"^\| `(--[\w-]+)", pages[root / "docs" / "options.md"], re.MULTILINE)
     ours = own_options()
-    assert [name for name in ours if name not in rows] == [], "options that README's table lacks"
-    assert [name for name in rows if name not in ours and not FOREIGN.match(name)] == [], "options that are none"
+    assert [name for name in ours if name not in rows] == [], "options that docs/options.md lacks"
+    assert [name for name in rows if name not in ours and not FOREIGN.match(name)] == [], "options that do not exist"
+
+
+def test_the_page_of_limits_lists_every_metric(pages, root):
+    table = pages[root / "docs" / "options.md"].partition("## Limits of a comparison")[2]
+    names = re.findall(r"`([a-z0-9]+)`", " ".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE)))
+    assert sorted(names) == sorted((*limits.DEFAULTS, limits.MISSING))
+
+
+def test_the_page_of_the_json_names_every_key(pages, root):
+    page = pages[root / "docs" / "json.md"]
+    rows = {key for keys in documented_keys.ROWS.values() for key in keys}
+    checked = {*documented_keys.EXTRA_INFO, *documented_keys.MACHINE_INFO, *rows} - {"model", "twin", "batch_size"}
+    missing = [key for key in sorted(checked) if f"`{key}`" not in page]
+    assert missing == [], "keys that a run has and docs/json.md lacks"
+    assert [name for name in documented_keys.SUITE if name not in page] == []
+
+
+def test_readme_is_short_and_the_index_names_every_page(pages, root):
+    assert len(pages[root / "README.md"].splitlines()) <= 130
+    index = pages[root / "docs" / "README.md"]
+    assert [path.name for path in pages if path.parent.name == "docs" and f"]({path.name})" not in index] == [
+        "README.md"
+    ]
+
+
+def test_readmes_table_is_that_of_the_run_that_it_links_to(pages, root):
+    page = pages[root / "README.md"]
+    (name,) = re.findall(r"\[this run\]\(([^)]*)\)", page)
+    run = json.loads((root / name).read_text(encoding="utf-8"))
+    rows = {(row["model"], row["twin"]): row for row in (one["extra_info"] for one in run["benchmarks"])}
+    steady = {key: row for key, row in rows.items() if "total_p50_s" not in row}
+    steady.update({(row["model"], row["twin"]): row for row in run["suite"]["throughput"]})
+    shown = re.findall(r"^ (\w+) +(\w+_fp32) +1 +([\d.]+)", page, re.MULTILINE)
+    assert len(shown) == 6
+    for model, twin, latency_ms in shown:
+        assert f"{steady[model, twin]['latency_p50_s'] * 1e3:.2f}" == latency_ms, (model, twin)
 
 
 def test_every_option_in_a_command_exists(pages):
