@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures.backends import REFERENCE
 from fixtures.judge.accuracy import accuracy, accuracy_drop
 from fixtures.judge.verdict import assert_verdict
 
@@ -15,6 +16,6 @@ def test_accuracy(model, twin, session):
         pytest.skip("the photographs have no labels")
     logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     ours, eagers = accuracy(logits, model.labels), accuracy(reference, model.labels)
-    for name, figures in ((twin.name, ours), ("eager_fp32", eagers)):
+    for name, figures in ((twin.name, ours), (REFERENCE, eagers)):
         session.record.add("accuracy", model.name, name, **figures.as_dict())
     assert_verdict(accuracy_drop(ours, eagers), f"{model.name} {twin.name}")

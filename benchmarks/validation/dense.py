@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from benchmarks.validation.tolerances import as_float16, as_tf32, rounded_weights
+from fixtures import backends
 from fixtures.answers.detector import Detector
 from fixtures.answers.masks import masks_of
-from fixtures.backends import onnxruntime
 from fixtures.common.outputs import concatenate, to_numpy
 from fixtures.images import folder as image_folder
 from fixtures.judge.agreement import agree_all
@@ -112,9 +112,9 @@ def runs(case: Case) -> None:
 def onnx_twin(case: Case) -> Iterator[Any]:
     """The suite's own twin."""
     with tempfile.TemporaryDirectory() as folder:
-        twin = onnxruntime.build(case.core, case.batch[:1], "fp32", Path(folder, "model.onnx"))
-        yield twin
-        twin.close()
+        twin = backends.TWINS["onnxruntime_fp32"].build(case.core, case.batch[:1], Path(folder, "model.onnx"))
+        with contextlib.closing(twin):
+            yield twin
 
 
 def onnxruntime_fp32(case: Case) -> Dict[str, Any]:
@@ -149,10 +149,9 @@ def onnxruntime_int8(case: Case) -> Dict[str, Any]:
     calibration = image_folder.load(image_folder.calibration_photographs(), preprocessing(case.spec)).batch
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
-        twin = onnxruntime.build(case.core, case.batch[:1], "int8", path, calibration)
-        answers = case.answers(twin, 1)
-        twin.close()
-    return answers
+        twin = backends.TWINS["onnxruntime_int8"].build(case.core, case.batch[:1], path, calibration)
+        with contextlib.closing(twin):
+            return case.answers(twin, 1)
 
 
 TWINS = (

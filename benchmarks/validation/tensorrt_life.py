@@ -99,7 +99,7 @@ def life(name: str, twin: str, folder: Path) -> str:
     if spec.backend == "tensorrt":
         direct, _alive = bare.context(path, example)
         direct_s = bare.median_s(direct)
-        replayed = spec.load(path, example, BuildOptions(cuda_graph_replay=True))
+        replayed = spec.load(path, example, BuildOptions(flags=frozenset(["--tensorrt-replay"])))
         assert relative_error(replayed(other), model(other).detach()) <= limit, "the CUDA graph's answer is wrong"
         aside = on_a_side_stream(replayed, model, example, other)
         assert aside <= limit, f"error {aside:.1e} of the CUDA graph on a side stream"

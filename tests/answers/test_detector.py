@@ -14,6 +14,7 @@ from fixtures.answers.detector import Detector
 from fixtures.answers.masks import masks_of
 from fixtures.backends import onnxruntime, tensorrt, torch2trt
 from fixtures.checks import end_to_end, mutants_dense, pictures
+from fixtures.common.build_options import BuildRequest
 from fixtures.common.outputs import concatenate, to_numpy
 from fixtures.images import decoding
 from fixtures.images import folder as image_folder
@@ -26,6 +27,7 @@ from fixtures.judge.tolerances import tolerance
 from fixtures.models.cores import core
 from fixtures.models.zoo import preprocessing
 from tests.doubles import on_host
+from tests.doubles.small import load
 from tests.doubles.tensorrt_double import VERSIONS
 from tests.model_files import tiny_dense
 
@@ -91,8 +93,8 @@ def test_every_backend_runs_both_cores(name, precision, detector, segmenter, dec
     for case in (detector, segmenter):
         path = tmp_path / f"{case.spec.name}{module.ENGINE_SUFFIX}"
         example = case.batch[:1].clone()
-        module.build(case.core, example, precision, path).close()
-        twin = module.load(path, example, precision)
+        module.build(BuildRequest(case.core, example, precision, path)).close()
+        twin = load(module, path, example, precision)
         answers = case.answers(twin)
         assert agree_all(answers, case.reference, tolerance(precision, "calibrated"), NAMES)
         if case is detector:

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from fixtures.backends import TWINS, onnxruntime
+from fixtures.common.build_options import DEFAULT
 from fixtures.common.errors import UserError
 from fixtures.machine import cuda
 from tests.doubles import on_host
-from tests.doubles.small import photographs, relative_error, small_model
+from tests.doubles.small import load, photographs, relative_error, small_model
 
 
 def test_it_runs_on_the_cpu():
@@ -49,7 +50,7 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused(monkeypatch):
     monkeypatch.setattr(cuda, "use", lambda device: None)
     example = types.SimpleNamespace(device=torch.device("cuda:1"))
     with pytest.raises(UserError, match="^ONNX Runtime .* cannot use the GPU: .*; install onnxruntime-gpu made for"):
-        onnxruntime.load(Path("artefact.onnx"), example, "fp32")
+        load(onnxruntime, Path("artefact.onnx"), example)
     assert asked[0] == ("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})
 
 
@@ -65,7 +66,7 @@ def test_the_error_is_that_of_the_precision(precision, least, most, tmp_path):
     twin, path = built(tmp_path, precision, count=3)
     expected = small_model()(photographs(3))
     assert least <= relative_error(twin(photographs(3)), expected) <= most
-    loaded = onnxruntime.load(path, photographs(3), precision)
+    loaded = load(onnxruntime, path, photographs(3), precision)
     assert relative_error(loaded(photographs(3)), twin(photographs(3))) == 0
 
 
@@ -81,7 +82,7 @@ def test_it_runs_on_as_many_threads_as_eager(threads, tmp_path):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        twin = onnxruntime.load(path, photographs(), "fp32")
+        twin = load(onnxruntime, path, photographs())
     finally:
         torch.set_num_threads(before)
     assert twin._session.get_session_options().intra_op_num_threads == threads
@@ -100,11 +101,11 @@ def test_int8_quantises_the_inputs_and_weights_of_convolution_and_matrix(tmp_pat
 
 def test_int8_needs_photographs(tmp_path):
     with pytest.raises(UserError, match="int8 needs photographs"):
-        onnxruntime.build(small_model(), photographs(), "int8", tmp_path / "a.onnx", None)
+        TWINS["onnxruntime_int8"].build(small_model(), photographs(), tmp_path / "a.onnx")
 
 
 def test_what_writes_the_file_is_in_the_key():
-    facts = onnxruntime.key_facts("cpu")
+    facts = onnxruntime.key_facts("cpu", DEFAULT)
     assert facts.pop("batch_profile") is None
     assert facts.keys() == {"torch", "onnxruntime", "opset"} and all(facts.values())
 

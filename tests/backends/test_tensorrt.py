@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from fixtures.backends import tensorrt
-from fixtures.common.build_options import BuildOptions
+from fixtures.common import replay
+from fixtures.common.build_options import DEFAULT, BuildOptions
 from fixtures.common.errors import UserError
 from fixtures.models import zoo
 from tests.doubles import on_host
-from tests.doubles.small import built, photographs, relative_error, small_model
+from tests.doubles.small import built, load, photographs, relative_error, small_model
 from tests.doubles.tensorrt_double import VERSIONS
 
 TOLERANCE = {"fp32": 1e-5, "tf32": 1e-5, "fp16": 1e-2, "int8": 5e-2}
@@ -47,7 +48,7 @@ def test_an_engine_is_built_stored_loaded_and_agrees(trt, precision, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         twin, path = built(tensorrt, tmp_path, model, precision)
-        loaded = tensorrt.load(path, example, precision)
+        loaded = load(tensorrt, path, example, precision)
     other = photographs(2)[1:]
     for batch in (example, other, example):
         expected = model(batch).detach()
@@ -166,9 +167,9 @@ def test_one_engine_serves_every_batch_size_of_its_profile(trt, precision, tmp_p
     _, path = built(tensorrt, tmp_path, model, precision, photographs(2), options)
     for count in (1, 2, 4):
         batch = photographs(count)
-        assert relative_error(tensorrt.load(path, batch, precision)(batch), model(batch)) < TOLERANCE[precision]
+        assert relative_error(load(tensorrt, path, batch, precision)(batch), model(batch)) < TOLERANCE[precision]
     with pytest.raises(UserError, match="takes no batches of 5: .*out of the profile; give the model a batch_profile"):
-        tensorrt.load(path, photographs(5), precision)
+        load(tensorrt, path, photographs(5), precision)
 
 
 def test_a_call_that_fails_says_why(newest, tmp_path, monkeypatch):
@@ -180,7 +181,7 @@ def test_a_call_that_fails_says_why(newest, tmp_path, monkeypatch):
 
 def test_closing_frees_engine_and_context(trt, tmp_path):
     twin, path = built(tensorrt, tmp_path)
-    second = tensorrt.load(path, photographs(), "fp32")
+    second = load(tensorrt, path, photographs())
     twin(photographs())
     assert len(trt.double.alive) == 4
     twin.close()
@@ -190,21 +191,17 @@ def test_closing_frees_engine_and_context(trt, tmp_path):
 
 
 def test_replay_from_a_cuda_graph_is_an_option(newest, tmp_path, monkeypatch):
-    from fixtures.backends import cuda_graph
-
     captured = []
-    monkeypatch.setattr(
-        cuda_graph, "CudaGraphTwin", lambda twin, example: captured.append((twin, example)) or "replayed"
-    )
+    monkeypatch.setattr(replay, "Replay", lambda twin, example: captured.append((twin, example)) or "replayed")
     _, path = built(tensorrt, tmp_path)
     example = photographs()
-    assert tensorrt.load(path, example, "fp32", BuildOptions(cuda_graph_replay=True)) == "replayed"
+    assert load(tensorrt, path, example, options=BuildOptions(flags=frozenset([tensorrt.REPLAY]))) == "replayed"
     ((twin, captured_example),) = captured
     assert captured_example is example and relative_error(twin(example), small_model()(example).detach()) < 1e-5
 
 
 def test_key_facts_can_be_written_and_tell_workspaces_apart(newest):
-    facts = tensorrt.key_facts("cpu")
+    facts = tensorrt.key_facts("cpu", DEFAULT)
     assert {"tensorrt", "cuda", "gpu", "gpu_compute_capability", "workspace_bytes"} <= set(facts)
     assert json.loads(json.dumps(facts)) == facts
     assert facts != tensorrt.key_facts("cpu", BuildOptions(workspace_bytes=2**20))

@@ -6,20 +6,21 @@ import gc
 
 import pytest
 
-from fixtures.backends import cuda_graph, tensorrt
+from fixtures.backends import tensorrt
 from fixtures.cache import store
-from fixtures.common.build_options import BuildOptions
+from fixtures.common import replay
+from fixtures.common.build_options import DEFAULT, BuildOptions
 from fixtures.common.errors import UserError
 from fixtures.tensorrt import engine
 from tests.doubles import on_host
-from tests.doubles.small import DAMAGES, built, photographs
+from tests.doubles.small import DAMAGES, built, load, photographs
 
 
 def test_a_type_that_torch_does_not_have_is_refused_in_one_line(trt, tmp_path, monkeypatch):
     _, path = built(tensorrt, tmp_path)
     monkeypatch.delitem(engine.TORCH_TYPES, "FLOAT")
     with pytest.raises(UserError, match="the engine's input has TensorRT's type FLOAT, which torch does not have; let"):
-        tensorrt.load(path, photographs(), "fp32")
+        load(tensorrt, path, photographs())
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -27,7 +28,7 @@ def test_a_damaged_engine_is_refused_in_one_line(trt, damage, tmp_path):
     _, path = built(tensorrt, tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError) as error:
-        tensorrt.load(path, photographs(), "fp32")
+        load(tensorrt, path, photographs())
     assert "refuses the engine" in str(error.value) and "Serialization" in str(error.value)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
@@ -37,7 +38,7 @@ def test_an_engine_of_another_version_is_refused(monkeypatch, tmp_path):
     _, path = built(tensorrt, tmp_path)
     on_host.tensorrt(monkeypatch, "10.13.3.9")
     with pytest.raises(UserError, match="expecting library version 10.13.3.9 got 10.3.0"):
-        tensorrt.load(path, photographs(), "fp32")
+        load(tensorrt, path, photographs())
 
 
 def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
@@ -45,7 +46,7 @@ def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
         return store.get_or_make(
             tmp_path,
             "small-tensorrt_fp32-b1",
-            tensorrt.key_facts("cpu"),
+            tensorrt.key_facts("cpu", DEFAULT),
             lambda path: built(tensorrt, path.parent),
             ".engine",
         )
@@ -56,17 +57,18 @@ def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
     with pytest.warns(store.EngineWarning, match="refused and made anew"):
         again = entry()
     assert not again.from_cache
-    tensorrt.load(again.path, photographs(), "fp32")
+    load(tensorrt, again.path, photographs())
 
 
 def test_an_engine_that_cannot_be_captured_is_closed_and_refused_in_one_line(newest, tmp_path, monkeypatch):
     def refuse(twin, example):
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nCompile with …")
 
-    monkeypatch.setattr(cuda_graph, "CudaGraphTwin", refuse)
+    monkeypatch.setattr(replay, "Replay", refuse)
     built(tensorrt, tmp_path)[0].close()
+    replayed = BuildOptions(flags=frozenset([tensorrt.REPLAY]))
     with pytest.raises(UserError) as error:
-        tensorrt.load(tmp_path / "artefact.engine", photographs(), "fp32", BuildOptions(cuda_graph_replay=True))
+        load(tensorrt, tmp_path / "artefact.engine", photographs(), options=replayed)
     assert str(error.value) == (
         "artefact.engine cannot be captured in a CUDA graph: CUDA error: operation not permitted when stream is "
         "capturing; leave out --tensorrt-replay"

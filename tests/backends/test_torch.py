@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from fixtures.backends import TWINS, cpu, cuda_graph, inductor, unavailable
+from fixtures.common import replay
+from fixtures.common.build_options import BuildRequest
 from fixtures.common.errors import UserError
 from fixtures.common.torch_precision import as_float32, in_precision
 from fixtures.run import process
@@ -63,17 +65,17 @@ def host_graphs(monkeypatch):
 
 def built(model, example, precision="fp32"):
     Graph.model = model
-    return cuda_graph.build(model, example, precision, None)
+    return cuda_graph.build(BuildRequest(model, example, precision))
 
 
 def test_a_graph_is_captured_after_a_warm_up_and_answers_for_every_batch(host_graphs):
     model, example = Recorded(), torch.randn(2, 4)
     twin = built(model, example)
-    assert len(model.calls) == cuda_graph.WARM_UP_CALLS + 1
+    assert len(model.calls) == replay.WARM_UP_CALLS + 1
     with torch.inference_mode():
         for batch in (example, torch.randn(2, 4), torch.randn(2, 4)):
             assert torch.equal(twin(batch), model.layer(batch))
-    assert len(model.calls) == cuda_graph.WARM_UP_CALLS + 1, "a replay runs no Python of the model"
+    assert len(model.calls) == replay.WARM_UP_CALLS + 1, "a replay runs no Python of the model"
 
 
 def test_a_twin_is_not_used_for_another_batch_size(host_graphs, monkeypatch):
@@ -81,7 +83,7 @@ def test_a_twin_is_not_used_for_another_batch_size(host_graphs, monkeypatch):
     with pytest.raises(ValueError, match=expected):
         built(Recorded(), torch.randn(2, 4))(torch.randn(1, 4))  # Would be repeated.
     monkeypatch.setattr(torch, "compile", lambda model, **options: model)
-    twin = inductor.build(nn.Linear(4, 3), torch.randn(2, 4), "fp32", None)
+    twin = inductor.build(BuildRequest(nn.Linear(4, 3), torch.randn(2, 4), "fp32"))
     with pytest.raises(ValueError, match=expected):
         twin(torch.randn(1, 4))  # Would be compiled anew.
 
@@ -112,7 +114,7 @@ def test_closing_frees_the_graph(host_graphs):
     twin = built(Recorded(), torch.randn(2, 4))
     graph = twin._graph
     twin.close()
-    assert graph.freed and twin._answer is None
+    assert graph.freed and twin._output is None
 
 
 def test_closing_closes_the_twin_that_was_captured(host_graphs):
@@ -123,7 +125,7 @@ def test_closing_closes_the_twin_that_was_captured(host_graphs):
             self.closed = True
 
     inner = Graph.model = Inner()
-    twin = cuda_graph.CudaGraphTwin(inner, torch.randn(2, 4))
+    twin = replay.Replay(inner, torch.randn(2, 4))
     assert not inner.closed
     twin.close()
     assert inner.closed
@@ -146,7 +148,7 @@ def test_answers_of_any_form_become_float32():
 
 def test_cpu_leaves_the_model_where_it_is_and_agrees():
     model, batch = nn.Linear(4, 3).eval(), torch.randn(2, 4)
-    twin = cpu.build(model, batch, "fp32", None)
+    twin = cpu.build(BuildRequest(model, batch, "fp32"))
     answer = twin(batch)
     assert answer.device.type == "cpu" and torch.equal(answer, model(batch))
     assert twin._model is not model
@@ -173,7 +175,7 @@ def test_a_model_on_a_device_is_copied_to_the_cpu_and_never_beside_itself():
             module._parameters[name] = nn.Parameter(parameter.detach().as_subclass(OnDevice))
         for name, buffer in module.named_buffers(recurse=False):
             module._buffers[name] = buffer.as_subclass(OnDevice)
-    twin = cpu.build(model, torch.randn(2, 4), "fp32", None)
+    twin = cpu.build(BuildRequest(model, torch.randn(2, 4), "fp32"))
     copied = twin._model
     assert copied is not model and copied.tied is copied[0], "what was shared is shared"
     assert not any(isinstance(tensor, OnDevice) for tensor in (*copied.parameters(), *copied.buffers()))
@@ -226,7 +228,7 @@ def small_compiled():
         torch._inductor.config.cpp.vec_isa_ok = True
     torch.manual_seed(0)
     model, batches = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).eval(), torch.randn(2, 1, 4)
-    twin = inductor.build(model, batches[0], "fp32", None)
+    twin = inductor.build(BuildRequest(model, batches[0], "fp32"))
     cache = twin._cache
     answers = [twin(batch).tolist() for batch in batches]
     existed = os.path.isdir(cache)
@@ -249,5 +251,5 @@ def test_inductor_says_in_one_line_what_it_cannot_compile(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda model, **options: compiled)
     with pytest.raises(UserError) as error:
-        inductor.build(nn.Linear(4, 3), torch.randn(1, 4), "fp32", None)
+        inductor.build(BuildRequest(nn.Linear(4, 3), torch.randn(1, 4), "fp32"))
     assert str(error.value) == "torch.compile cannot compile Linear: no kernel for this; drop this twin"

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from fixtures.backends import torch2trt
-from fixtures.common.build_options import BuildOptions
+from fixtures.common.build_options import DEFAULT, BuildOptions
 from fixtures.common.errors import UserError
 from tests.doubles import on_host, tensorrt_double, torch2trt_double
-from tests.doubles.small import DAMAGES, built, photographs, relative_error, small_model
+from tests.doubles.small import DAMAGES, built, load, photographs, relative_error, small_model
 from tests.doubles.tensorrt_double import VERSIONS
 
 
@@ -37,7 +37,7 @@ def test_a_state_dict_is_stored_loaded_and_agrees(package, precision, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         twin, path = built(torch2trt, tmp_path, model, precision)
-        loaded = torch2trt.load(path, example, precision)
+        loaded = load(torch2trt, path, example, precision)
     other = photographs(2)[1:]
     for batch in (example, other):
         assert relative_error(twin(batch), model(batch)) < 1e-5
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_refused_in_one_line(newest_torch2trt, damage, tmp_pat
     _, path = built(torch2trt, tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError) as error:
-        torch2trt.load(path, photographs(), "fp32")
+        load(torch2trt, path, photographs())
     assert str(error.value).startswith(f"torch2trt cannot load {path}: ") and "\n" not in str(error.value)
 
 
@@ -126,7 +126,7 @@ def test_a_damaged_engine_in_a_whole_file_gives_tensorrt_s_reason(package, tmp_p
     state["engine"] = state["engine"][:-50]
     torch.save(state, path)
     with pytest.raises(UserError, match=r"cannot load .*: .*Serialization assertion.* \(AttributeError: 'None"):
-        torch2trt.load(path, photographs(), "fp32")
+        load(torch2trt, path, photographs())
 
 
 def test_loggers_and_builders_are_put_back(package, tmp_path):
@@ -149,7 +149,7 @@ def test_a_batch_that_is_not_contiguous_outlives_the_call(package, tmp_path, mon
 
 def test_closing_frees_engine_and_context(package, tmp_path):
     twin, path = built(torch2trt, tmp_path)
-    second = torch2trt.load(path, photographs(), "fp32")
+    second = load(torch2trt, path, photographs())
     assert len(package.trt.double.alive) == 4
     twin.close()
     second.close()
@@ -182,12 +182,13 @@ def test_the_double_does_not_import_beside_tensorrt_11():
 
 def test_key_facts_tell_sources_and_options_apart(monkeypatch, tmp_path):
     on_host.machine(monkeypatch, tmp_path, torch2trt="")
-    facts = torch2trt.key_facts("cpu")
+    facts = torch2trt.key_facts("cpu", DEFAULT)
     assert json.loads(json.dumps(facts)) == facts
     assert {"tensorrt", "torch2trt", "cuda", "gpu", "gpu_compute_capability", "workspace_bytes"} <= set(facts)
-    others = [torch2trt.key_facts("cpu", BuildOptions(use_onnx=True)), torch2trt.key_facts("cpu", BuildOptions(2**20))]
+    choices = (BuildOptions(flags=frozenset([torch2trt.THROUGH_ONNX])), BuildOptions(2**20))
+    others = [torch2trt.key_facts("cpu", options) for options in choices]
     (tmp_path / "torch2trt" / "more.py").write_text("# another commit\n")
-    others.append(torch2trt.key_facts("cpu"))
+    others.append(torch2trt.key_facts("cpu", DEFAULT))
     assert facts not in others and len({json.dumps(other) for other in others}) == 3
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Tuple
 
-from fixtures.common.build_options import DEFAULT, BuildOptions
+from fixtures.common.build_options import DEFAULT, BuildOptions, BuildRequest
 
 # What may have become of a stored file: its bytes before -> after.
 DAMAGES = (lambda data: data[: len(data) // 2], lambda data: b"garbage", lambda data: b"")
@@ -33,7 +33,12 @@ def built(backend: Any, folder: Any, model: Any = None, precision: str = "fp32",
     path = folder / f"artefact{backend.ENGINE_SUFFIX}"
     calibration: Optional[Any] = photographs(14) if precision == "int8" else None
     example = photographs() if example is None else example
-    return backend.build(model or small_model(), example, precision, path, calibration, options), path
+    return backend.build(BuildRequest(model or small_model(), example, precision, path, calibration, options)), path
+
+
+def load(backend: Any, path: Any, example: Any, precision: str = "fp32", options: BuildOptions = DEFAULT) -> Any:
+    """The twin that this backend's module makes of a stored engine."""
+    return backend.load(BuildRequest(None, example, precision, path, options=options))
 
 
 def relative_error(answer: Any, expected: Any) -> float:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fixtures.answers.masks import masks_of
-from fixtures.backends import onnxruntime
+from fixtures.backends import TWINS
 from fixtures.common.outputs import to_numpy
 from fixtures.images import folder as image_folder
 from fixtures.judge.agreement import agree_all
@@ -35,7 +35,7 @@ def found(tmp_path_factory):
     calibrate_segmenter(module, loaded.batch, SEED)
     model, batch = core(ENTRY.task, module), loaded.batch[::4]
     path = tmp_path_factory.mktemp("engine") / "model.onnx"
-    twin = onnxruntime.build(model, batch[:1], "fp32", path)
+    twin = TWINS["onnxruntime_fp32"].build(model, batch[:1], path)
     with torch.inference_mode():
         reference = to_numpy(model(batch))
         parts = [to_numpy(twin(photograph)) for photograph in batch.split(1)]

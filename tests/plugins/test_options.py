@@ -124,10 +124,10 @@ def test_folders_that_cannot_be_made_are_refused(read, tmp_path):
 def test_choices_reach_the_builders(read, tmp_path):
     chosen = read("--workspace", "0.5", "--torch2trt-onnx", "--tensorrt-replay", "--engine-cache-limit", "2")
     built = chosen.build_options
-    assert (built.workspace_bytes, built.use_onnx, built.cuda_graph_replay) == (2**19, True, True)
+    assert (built.workspace_bytes, built.flags) == (2**19, {"--torch2trt-onnx", "--tensorrt-replay"})
     assert chosen.engine_cache_limit_bytes == 2**21
     built = read().build_options
-    assert (built.workspace_bytes, built.use_onnx, built.cuda_graph_replay) == (None, False, False)
+    assert (built.workspace_bytes, built.flags) == (None, frozenset())
     assert read("--weights", str(tmp_path)).weights == str(tmp_path)
     assert read("--save-weights", str(tmp_path / "new")).save_weights.is_dir()
 
@@ -169,7 +169,7 @@ def test_default_twins_prefer_tensorrt_and_say_why(monkeypatch):
         monkeypatch.setattr(backends, "unavailable", lambda twin, device: None if twin in runnable else "not here")
         return selection.default_twins("cuda:0")
 
-    assert only("onnxruntime_fp32") == (("onnxruntime_fp32",), "no torch2trt or tensorrt: not here")
+    assert only("onnxruntime_fp32") == (("onnxruntime_fp32",), "no tensorrt or torch2trt or cuda_graph: not here")
     assert only("onnxruntime_fp32", "cuda_graph_fp32")[0] == ("cuda_graph_fp32",)
     assert only("onnxruntime_fp32", "tensorrt_fp16", "tensorrt_fp32")[0] == ("tensorrt_fp32", "tensorrt_fp16")
     with pytest.raises(run_settings.UserError, match="no twin can run here: not here"):

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Dict, List, Optional, Tuple
 
+from fixtures.backends.torch2trt import FIRST_WITHOUT_CALIBRATORS
 from fixtures.tensorrt import builder, logger
-from fixtures.tensorrt.package import FIRST_WITHOUT_TORCH2TRT, numbers
+from fixtures.tensorrt.package import numbers
 from tests.doubles import tensorrt_double
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ MODULES = {
     "fixtures.tensorrt.logger": ANY,
     "fixtures.tensorrt.timing_cache": ANY,
     "fixtures.backends.tensorrt": ANY,
-    "fixtures.backends.torch2trt": FIRST_WITHOUT_TORCH2TRT,
+    "fixtures.backends.torch2trt": FIRST_WITHOUT_CALIBRATORS,
 }
 # What the suite calls an object, and its class in TensorRT.
 OWNERS = {

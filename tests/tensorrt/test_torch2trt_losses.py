@@ -58,12 +58,12 @@ def test_what_its_way_through_onnx_lacks_is_named(
         return
     built(torch2trt, tmp_path)
     with pytest.raises(UserError, match=f"^--torch2trt-onnx {expected}"):
-        built(torch2trt, tmp_path, options=BuildOptions(use_onnx=True))
+        built(torch2trt, tmp_path, options=BuildOptions(flags=frozenset([torch2trt.THROUGH_ONNX])))
 
 
 def test_its_way_through_onnx_is_an_option(newest_torch2trt, onnx_packages, tmp_path):
     built(torch2trt, tmp_path)
-    built(torch2trt, tmp_path, options=BuildOptions(use_onnx=True))
+    built(torch2trt, tmp_path, options=BuildOptions(flags=frozenset([torch2trt.THROUGH_ONNX])))
     assert [call["use_onnx"] for call in newest_torch2trt.double.calls] == [False, True]
 
 
@@ -99,7 +99,7 @@ def test_a_dropped_operator_passes_with_a_converter_of_the_user_s_or_through_onn
     newest_torch2trt, onnx_packages, tmp_path
 ):
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU6())
-    built(torch2trt, tmp_path, model, options=BuildOptions(use_onnx=True))
+    built(torch2trt, tmp_path, model, options=BuildOptions(flags=frozenset([torch2trt.THROUGH_ONNX])))
     relu6 = newest_torch2trt.CONVERTERS["torch.nn.functional.relu6"]
     newest_torch2trt.CONVERTERS["torch.nn.functional.hardtanh"].update(converter=relu6["converter"], is_real=True)
     built(torch2trt, tmp_path, model)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from benchmarks.validation.measuring.proof import Proof, batch, module
-from fixtures.backends import onnxruntime
+from fixtures.backends import TWINS
 from fixtures.common import phases
 from fixtures.onnx.export import export
 from fixtures.run import process
@@ -35,5 +35,5 @@ def prove(run_device: str) -> List[Proof]:
 
 def load_s(path: Path) -> float:
     """Seconds from the file to a session; called in a worker."""
-    onnxruntime.load(path, batch("cpu"), "fp32").close()
+    TWINS["onnxruntime_fp32"].load(path, batch("cpu")).close()
     return phases.seconds["engine_load_s"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-from fixtures.backends import TWINS
+from fixtures.backends import REFERENCE, TWINS
 from fixtures.models.zoo import MODELS
 
 MIB = 2**20
@@ -51,7 +51,7 @@ def batch(run_device: str, seed: int = 0) -> Any:
 def eager_and_twin(model: str, run_device: str, folder: Path) -> Tuple[Any, Any, Any]:
     """(eager, twin, batch)."""
     made, images = module(model, run_device), batch(run_device)
-    eager = TWINS["eager_fp32"].build(made, images)
+    eager = TWINS[REFERENCE].build(made, images)
     return eager, TWINS[twin_name(run_device)].build(made, images, folder / f"{model}.onnx"), images
 
 
