@@ -29,6 +29,9 @@ KEYS = {
     "power_mode",
     "python",
     "gpu_compute_capability",
+    "gpu_power_limit_w",
+    "gpu_max_clock_hz",
+    "torch_threads",
     "cpu_count",
     "cpu",
 }

@@ -48,7 +48,8 @@ class Batch:
 
 def test_on_the_cpu_there_is_no_device_time():
     none = device_time.figures(pytest.fail, torch.zeros(1), 0.01)
-    assert none == {"device_p50_s": None, "h2d_p50_s": None, "device_reason": "it does not run on a GPU"}
+    reason = {"device_reason": "it does not run on a GPU"}
+    assert none == {"device_p50_s": None, "device_blocks_s": None, "h2d_p50_s": None, **reason}
 
 
 def test_the_work_stands_alone_between_the_events(diary):
@@ -57,11 +58,18 @@ def test_the_work_stands_alone_between_the_events(diary):
     assert diary == [6_000_000, "event", "call", "event", "wait"], "the wait comes first and covers the launches"
 
 
-@pytest.mark.parametrize("call_s, calls", [(0.0005, 30), (0.02, 12), (2.0, 5)])
-def test_slow_calls_are_measured_less_often(diary, call_s, calls):
+@pytest.mark.parametrize("call_s, calls, blocks", [(0.0005, 30, 10), (0.02, 12, 12), (2.0, 5, 5)])
+def test_slow_calls_are_measured_less_often(diary, call_s, calls, blocks):
     found = device_time.figures(lambda batch: diary.append("call"), Batch(), call_s)
     assert diary.count("call") == calls
     assert found["device_p50_s"] == pytest.approx(0.002) and found["h2d_p50_s"] >= 0
+    assert found["device_blocks_s"] == pytest.approx([0.002] * blocks)
+
+
+def test_blocks_are_medians_of_successive_calls():
+    seconds = [call + (100 if call % 3 == 0 else 0) for call in range(30)]
+    assert device_time._blocks(seconds) == [3 * block + 2 for block in range(10)]
+    assert device_time._blocks([1.0] * 25) == [1.0] * 12
 
 
 def test_a_twin_that_waits_inside_has_its_reason_and_no_figure(diary):
@@ -76,10 +84,10 @@ def test_a_twin_that_waits_inside_has_its_reason_and_no_figure(diary):
 
 
 def test_a_device_time_above_the_calls_is_no_figure():
-    found = {"device_p50_s": 0.00153, "h2d_p50_s": 0.0001, "device_reason": None}
+    found = {"device_p50_s": 0.00153, "device_blocks_s": [0.00153], "h2d_p50_s": 0.0001, "device_reason": None}
     assert device_time.checked(found, 0.0015) == found
     refused = device_time.checked(found, 0.00142)
-    assert refused["device_p50_s"] is None and refused["h2d_p50_s"] == 0.0001
+    assert refused["device_p50_s"] is None and refused["device_blocks_s"] is None and refused["h2d_p50_s"] == 0.0001
     assert refused["device_reason"] == "events gave 1.530 ms, more than the 1.420 ms of the whole call"
 
 
