@@ -8,6 +8,7 @@ pytest.register_assert_rewrite("fixtures")
 
 pytest_plugins = [
     "fixtures.plugins.options",
+    "fixtures.plugins.one_process",
     "fixtures.plugins.machine_info",
     "fixtures.plugins.header",
     "fixtures.plugins.cases",

@@ -11,7 +11,8 @@ EXTRA_INFO = """
     model twin batch_size weights latency_p50_s latency_p90_s latency_p95_s latency_p99_s throughput_fps
     speedup_vs_eager speedup_ci95 blocks_s realtime stable unstable_reason first_call_s load_s build_s engine_bytes
     host_build_peak_bytes host_run_peak_bytes device_build_peak_bytes device_run_peak_bytes device_memory_source
-    device_p50_s device_blocks_s h2d_p50_s device_reason energy_per_image_j energy_source energy_reason
+    host_memory_source device_p50_s device_blocks_s h2d_p50_s device_reason energy_per_image_j energy_source
+    energy_reason
 """.split()
 MACHINE_INFO = """
     ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision pillow cuda cudnn gpu driver power_mode

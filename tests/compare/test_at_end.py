@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from fixtures.compare.at_end import compare_at_end
+from fixtures.compare.at_end import Asked, compare_at_end
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
 from fixtures.compare.reading.document import run_of
 from fixtures.plugins.baseline import _asked
@@ -76,8 +76,7 @@ BASE = run_of(data.document(), "base.json")
 GATE = parse_gate(DEFAULT_FAIL_ON)
 
 
-def everything(model, twin):
-    return True
+everything = Asked(lambda model, twin: True)
 
 
 def test_the_end_of_a_run_is_compared_with_its_baseline():
@@ -93,21 +92,90 @@ def test_what_the_run_was_not_asked_for_is_named_and_not_missed():
     smaller = data.document(models=("resnet18",), twins=("tensorrt_fp16",), seed=1)
     assert compare_at_end(BASE, smaller, GATE, everything)[0] == 1
     asked = {"resnet18": ("", "eager_fp32", "tensorrt_fp16")}
-    code, lines = compare_at_end(BASE, smaller, GATE, lambda model, twin: twin in asked.get(model, ()))
+    code, lines = compare_at_end(BASE, smaller, GATE, Asked(lambda model, twin: twin in asked.get(model, ())))
     assert code == 0
     left_out = "resnet18 tensorrt_fp32, mobilenet_v2 eager_fp32, mobilenet_v2 tensorrt_fp32, mobilenet_v2 tensorrt_fp16"
-    assert lines[0] == f"Not compared, since this run was not asked for them: {left_out}"
+    assert lines[0] == f"Not compared, because this run was not asked for them: {left_out}"
     assert not any("vanished" in line for line in lines)
     plain = run_of(data.plain(data.document()), "plain.json")
-    _, lines = compare_at_end(plain, data.plain(data.document(seed=1)), GATE, lambda model, twin: not model)
+    _, lines = compare_at_end(plain, data.plain(data.document(seed=1)), GATE, Asked(lambda model, twin: not model))
     assert not any("Not compared" in line for line in lines)
+
+
+def only(*functions):
+    return Asked(lambda model, twin: True, lambda test: test.partition("[")[0] in functions)
+
+
+def part(document, section="benchmarks"):
+    """A run of test_latency alone: no other test, and no figure of one; or (`suite`) of the others alone."""
+    if section == "benchmarks":
+        document["suite"].update(agreement=[], accuracy=[], predictions=[], startup=[])
+    else:
+        document["benchmarks"] = []
+    cases = document["suite"]["cases"]
+    document["suite"]["cases"] = [case for case in cases if ("latency" in case["nodeid"]) == (section == "benchmarks")]
+    return document
+
+
+def test_a_run_of_some_tests_is_compared_in_what_it_ran():
+    code, lines = compare_at_end(BASE, part(data.document(seed=1)), GATE, everything)
+    assert code == 1 and any("vanished" in line for line in lines)
+    code, lines = compare_at_end(BASE, part(data.document(seed=1)), GATE, only("test_latency"))
+    assert code == 0, lines
+    assert lines[0] == "Not compared, because this run did not select them: test_agreement"
+    assert not any("vanished" in line or "figure missing" in line for line in lines)
+    slower = data.slow_down(part(data.document(seed=1)), 1.2, *TWIN)
+    assert compare_at_end(BASE, slower, GATE, only("test_latency"))[0] == 1
+    assert compare_at_end(BASE, part(data.document(seed=1), "suite"), GATE, only("test_agreement"))[0] == 0
+
+
+def test_a_test_that_was_selected_and_did_not_run_is_missed():
+    lost = part(data.document(seed=1))
+    lost["benchmarks"], lost["suite"]["cases"] = lost["benchmarks"][:-1], lost["suite"]["cases"][:-1]
+    code, lines = compare_at_end(BASE, lost, GATE, only("test_latency"))
+    assert code == 1 and any("vanished" in line and "mobilenet_v2 tensorrt_fp16" in line for line in lines)
+
+
+def test_a_run_that_times_nothing_misses_no_time():
+    untimed = data.document(seed=1)
+    untimed["benchmarks"] = []
+    assert compare_at_end(BASE, untimed, GATE, everything)[0] == 1
+    assert compare_at_end(BASE, untimed, GATE, Asked(lambda model, twin: True, timed=False))[0] == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-k", "not other"), ("-k", "measured"), ("--benchmark-only",), ("--deselect", "test_two.py::test_other")],
+)
+def test_pytest_s_own_selection_is_what_a_run_is_asked_for(pytester, options):
+    both = MEASURED + "\n    def test_other(): pass"
+    pytester.makepyfile(test_two=both)
+    assert pytester.runpytest_inprocess(*PLUGINS, "--benchmark-json", "base.json").ret == 0
+    base = pytester.path / "base.json"
+    document = json.loads(base.read_text())
+    nodes = {f"test_two.py::{test}": "passed" for test in ("test_measured", "test_other")}
+    cases = [
+        {"nodeid": node, "model": "m", "twin": None, "outcome": ended, "reason": None} for node, ended in nodes.items()
+    ]
+    document["suite"]["cases"] = cases
+    base.write_text(json.dumps(document))
+    some = pytester.runpytest_inprocess(*PLUGINS, "--baseline", "base.json", "--fail-on", "missing", *options)
+    assert some.ret == 0, some.stdout.str()
+    some.stdout.fnmatch_lines(["Not compared, because this run did not select them: test_other*"])
+    pytester.makepyfile(test_two=MEASURED)  # What is no longer there is missed, unless other tests were named.
+    gone = pytester.runpytest_inprocess(*PLUGINS, "--baseline", "base.json", "--fail-on", "missing")
+    assert gone.ret == 1
+    named = pytester.runpytest_inprocess(*PLUGINS, "--baseline", "base.json", "--fail-on", "missing", "test_two.py")
+    assert named.ret == 0
 
 
 @pytest.mark.parametrize("named", ["cpu_fp32", None])
 def test_models_and_named_twins_are_what_a_run_is_asked_for(named):
     """Twins taken by default are not: those of a TensorRT that no longer works have to be missed."""
     stash = {SETTINGS: types.SimpleNamespace(models=("resnet18",), twins=("cpu_fp32",))}
-    asked = _asked(types.SimpleNamespace(stash=stash, getoption={"twins": named}.get))
+    options = {"twins": named}
+    config = types.SimpleNamespace(stash=stash, args=[], getoption=lambda name, default=None: options.get(name))
+    asked = _asked(config).case
     assert all(asked("resnet18", twin) for twin in ("", "eager_fp32", "cpu_fp32"))
     assert asked("resnet18", "tensorrt_fp16") is (named is None)
     assert not any(asked("vgg16", twin) for twin in ("", "eager_fp32", "cpu_fp32"))

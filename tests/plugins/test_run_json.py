@@ -159,21 +159,6 @@ def test_outputs_that_fill_the_memory_fail_the_run_and_the_figures_are_written(m
     assert config.stash[saved_outputs.SAVED] == "The outputs could not be written: memory ran out"
 
 
-def test_a_failed_replacement_leaves_the_old_file(tmp_path, monkeypatch):
-    from fixtures.common.files import write_whole
-
-    path = tmp_path / "out.json"
-    path.write_text("old")
-
-    def refuse(source, target):
-        raise OSError("no")
-
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="no"):
-        write_whole(path, b"new")
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["out.json"]
-
-
 def test_every_case_of_a_model_is_listed_with_its_outcome(pytester):
     pytester.makepyfile(
         """

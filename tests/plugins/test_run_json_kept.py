@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.common.files import unwritable
 from fixtures.plugins import run_json
 
 
@@ -67,9 +66,3 @@ def test_an_impatient_second_interrupt_does_not_stop_the_writing(ends, monkeypat
     before = signal.getsignal(signal.SIGINT)
     assert ends()[0] == f"Wrote the run to {ends.path}"
     assert signal.getsignal(signal.SIGINT) == before
-
-
-def test_a_device_is_not_replaced_by_a_file(tmp_path):
-    assert unwritable(Path(os.devnull)) == "it is no plain file"
-    assert unwritable(tmp_path) == "it is a folder"
-    assert unwritable(tmp_path / "out.json") is None

@@ -139,15 +139,63 @@ def test_documents_of_another_kind_in_a_folder_are_left_out_with_a_line(tmp_path
     data.write(tmp_path, "list.json", [])
     told = []
     assert len(load_runs([tmp_path], told.append)) == 1
-    assert told == [f"{tmp_path / name}: left out, since it is no run" for name in ("list.json", "report.json")]
+    assert told == [f"{tmp_path / name}: not a run; left out" for name in ("list.json", "report.json")]
     assert load_run(tmp_path, told.append).facts["jetpack"] == "6.2"
     assert main([str(tmp_path)]) == 0
-    assert capsys.readouterr().err.count("left out, since it is no run\n") == 2
+    assert capsys.readouterr().err.count("; left out\n") == 2
     (tmp_path / "run.json").write_text("[")  # Damaged is not of another kind: a run may be missing.
     assert main([str(tmp_path)]) == 2
     (tmp_path / "run.json").unlink()
     assert main([str(tmp_path)]) == 2
     assert "none of its .json files is a run" in capsys.readouterr().err
+
+
+FOREIGN = {
+    "a model without a twin": {"extra_info": {"model": "resnet50", "requests": 100}},
+    "a model of another kind": {"extra_info": {"model": {"depth": 50}, "twin": "b"}},
+    "NaN": {"extra_info": {"loss": float("nan")}},
+    "NaN for a median": {"stats": {"median": float("nan")}},
+    "a text for a number": {"extra_info": {"stable": "yes"}},
+}
+
+
+@pytest.mark.parametrize("fields", FOREIGN.values(), ids=FOREIGN.keys())
+def test_another_project_s_benchmarks_never_stop_a_folder(tmp_path, fields):
+    """Read as what they are where that is possible, and left out with a line where it is not."""
+    data.write(tmp_path, "run.json", data.document())
+    foreign = data.plain(data.document())
+    foreign["benchmarks"][0].update(fields)
+    path = data.write(tmp_path, "foreign.json", foreign)
+    lines = []
+    runs = load_runs([tmp_path], lines.append)
+    assert len(runs) + len(lines) == 2 and all(
+        line.startswith(str(path)) and line.endswith("; left out") for line in lines
+    )
+    assert not any("cut off" in line for line in lines)
+
+
+@pytest.mark.parametrize("text", ["// settings\n{}", '{"benchmarks": [{"name": "BM_copy", "real_time": 3.0}]}', "[1,]",
+                                  '{"benchmarks": {"BM_copy": 3}}'])  # fmt: skip
+def test_other_programs_json_is_left_out_of_a_folder(tmp_path, text):
+    data.write(tmp_path, "run.json", data.document())
+    (tmp_path / "settings.json").write_text(text)
+    lines = []
+    assert len(load_runs([tmp_path], lines.append)) == 1 and len(lines) == 1
+
+
+@pytest.mark.parametrize("text", ["", json.dumps(SMALL)[:5000], json.dumps(SMALL).replace(": 0.98", ": 0.98.1")])
+def test_a_damaged_run_is_never_left_out_of_a_folder(tmp_path, text):
+    data.write(tmp_path, "run.json", data.document())
+    (tmp_path / "damaged.json").write_text(text)
+    with pytest.raises(UserError, match="damaged.json: not a JSON document"):
+        load_runs([tmp_path], pytest.fail)
+
+
+def test_nan_in_a_run_is_named_with_its_place(tmp_path):
+    path = data.write(tmp_path, "run.json", SMALL)
+    path.write_text(path.read_text().replace('"top1": 0.98', '"top1": NaN'))
+    with pytest.raises(UserError, match=r"suite.accuracy\[0\].top1: expected a finite number, got a number, nan"):
+        load_run(path, pytest.fail)
 
 
 DAMAGED = {
