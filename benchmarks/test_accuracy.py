@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fixtures.backends import REFERENCE
+from fixtures.checks.repeatability import title
 from fixtures.judge.accuracy import accuracy, accuracy_drop
 from fixtures.judge.verdict import assert_verdict
 
@@ -18,4 +19,5 @@ def test_accuracy(model, twin, session):
     ours, eagers = accuracy(logits, model.labels), accuracy(reference, model.labels)
     for name, figures in ((twin.name, ours), (REFERENCE, eagers)):
         session.record.add("accuracy", model.name, name, **figures.as_dict())
-    assert_verdict(accuracy_drop(ours, eagers), f"{model.name} {twin.name}")
+    verdict = accuracy_drop(ours, eagers)
+    assert_verdict(verdict, title(model, twin, verdict))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fixtures.checks import pictures
+from fixtures.checks.repeatability import title
 from fixtures.judge.agreement import agree_all
 from fixtures.judge.verdict import assert_verdict
 
@@ -15,4 +16,4 @@ def test_agreement(model, twin, session, record, tmp_path):
     verdict = agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs, twin.run_device)
     record("agreement", **verdict.as_dict())
     kept = pictures.keep_worst(session.settings.save_detections or tmp_path, model, twin, verdict)
-    assert_verdict(verdict, f"{model.name} {twin.name}{kept}")
+    assert_verdict(verdict, f"{title(model, twin, verdict)}{kept}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fixtures.checks import pictures
+from fixtures.checks.repeatability import title
 from fixtures.judge.box_tolerances import TABLE, recorded_only
 from fixtures.judge.detection import judge, stand_in_fault
 from fixtures.judge.verdict import assert_verdict
@@ -24,4 +25,4 @@ def test_detection(model, twin, session, record, tmp_path):
     )
     if recorded_only(twin.precision, model.weights_kind):
         pytest.skip(f"recorded, not judged: {twin.precision} on {model.weights_kind} weights errs too much")
-    assert_verdict(verdict, f"{model.name} {twin.name}{kept}")
+    assert_verdict(verdict, f"{title(model, twin, verdict)}{kept}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fixtures.checks import end_to_end
+from fixtures.checks.repeatability import title
 from fixtures.checks.timing import measure_end_to_end
 from fixtures.judge.agreement import agree_all
 from fixtures.judge.verdict import assert_verdict
@@ -23,6 +24,5 @@ def test_end_to_end(model, twin, session, record, benchmark):
     record("end_to_end", **figures, **steady, answers=answers)
     judged = model.photographs[: len(next(iter(outputs.values())))]  # Those that were run.
     expected = {name: array[: len(judged)] for name, array in model.reference.items()}
-    assert_verdict(
-        agree_all(outputs, expected, twin.tolerance, judged, twin.run_device), f"{model.name} {twin.name} from files"
-    )
+    verdict = agree_all(outputs, expected, twin.tolerance, judged, twin.run_device)
+    assert_verdict(verdict, f"{title(model, twin, verdict)}, from files")

@@ -6,6 +6,7 @@ import pytest
 
 from fixtures.answers.masks import masks_of
 from fixtures.checks import pictures
+from fixtures.checks.repeatability import title
 from fixtures.judge.box_tolerances import recorded_only
 from fixtures.judge.mask_tolerances import TABLE
 from fixtures.judge.segmentation import judge_masks
@@ -23,4 +24,4 @@ def test_segmentation(model, twin, session, record, tmp_path):
     )
     if recorded_only(twin.precision, model.weights_kind):
         pytest.skip(f"recorded, not judged: {twin.precision} on {model.weights_kind} weights errs too much")
-    assert_verdict(verdict, f"{model.name} {twin.name}{kept}")
+    assert_verdict(verdict, f"{title(model, twin, verdict)}{kept}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures.checks.repeatability import title
 from fixtures.common.outputs import to_numpy
 from fixtures.judge.agreement import agree_all
 from fixtures.judge.verdict import assert_verdict
@@ -18,4 +19,4 @@ def test_startup(model, twin, record):
     record("startup", **figures)
     here = to_numpy(twin.run(model.example(1)))
     verdict = agree_all(first, here, twin.tolerance, model.photographs[:1], twin.run_device)
-    assert_verdict(verdict, f"first answer of a fresh process, {model.name} {twin.name}")
+    assert_verdict(verdict, f"{title(model, twin, verdict)}, first output of a fresh process")

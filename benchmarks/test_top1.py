@@ -6,6 +6,7 @@ import pytest
 
 from fixtures.answers.classes import predictions
 from fixtures.backends import REFERENCE
+from fixtures.checks.repeatability import title
 from fixtures.judge.decisions import top1, top5_overlap
 from fixtures.judge.verdict import assert_verdict
 from fixtures.models.zoo import categories
@@ -20,4 +21,4 @@ def test_top1(model, twin, session, record):
     record("agreement", **verdict.as_dict(), top5_overlap=top5_overlap(logits, reference).mean)
     for name, answers in ((REFERENCE, reference), (twin.name, logits)):
         session.record.add("predictions", model.name, name, photographs=predictions(answers, names, model.photographs))
-    assert_verdict(verdict, f"{model.name} {twin.name}")
+    assert_verdict(verdict, title(model, twin, verdict))

@@ -18,8 +18,8 @@ MACHINE_INFO = """
     ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision pillow cuda cudnn gpu driver power_mode
 """.split()
 SUITE = """
-    schema agreement accuracy predictions startup end_to_end throughput detection segmentation mutants clocks images
-    weights cases
+    schema agreement accuracy predictions startup end_to_end throughput detection segmentation repeatability mutants
+    clocks images weights cases
 """.split()
 ROWS = {
     "agreement": """model twin ok max_relative_error cosine max_probability_change smallest_passing_tolerance tolerance
@@ -32,6 +32,7 @@ ROWS = {
         engine_load_s context_s cuda_context_s host_load_peak_bytes
         host_first_call_peak_bytes host_steady_peak_bytes device_load_peak_bytes device_first_call_peak_bytes
         device_steady_peak_bytes""".split(),
+    "repeatability": "model twin ok calls distinct spread spread_limit race_share bit_equal where rebuilt".split(),
     "mutants": "model twin refused total survivors misjudged left_out not_claimed".split(),
     "cases": "nodeid model twin outcome reason".split(),
     "throughput": "model twin batch_size latency_p50_s throughput_fps stable out_of_memory".split(),

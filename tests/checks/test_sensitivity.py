@@ -8,7 +8,7 @@ import numpy
 import pytest
 import torch
 
-from fixtures.checks import mutants, sensitivity
+from fixtures.checks import mutants, mutants_calls, sensitivity, sensitivity_calls
 from fixtures.checks.mutants import Mutant
 from fixtures.checks.sensitivity import Sensitivity, Trial, told, try_mutants
 from fixtures.common.outputs import to_numpy
@@ -18,8 +18,19 @@ from fixtures.judge.decisions import top1
 from fixtures.judge.tolerances import TABLE, tolerance
 from fixtures.models.zoo import ModelSpec
 
-OWNERS = {"agreement": "agree_all", "top1": "top1", "accuracy": "accuracy_drop"}
-EVERY = [*mutants.OUTPUT_MUTANTS, *mutants.INPUT_MUTANTS, *mutants.WEIGHT_MUTANTS, *mutants.FP32_MUTANTS]
+OWNERS = {
+    "agreement": (sensitivity, "agree_all"),
+    "top1": (sensitivity, "top1"),
+    "accuracy": (sensitivity, "accuracy_drop"),
+    "repeatability": (sensitivity_calls, "repeatability"),
+}
+EVERY = [
+    *mutants.OUTPUT_MUTANTS,
+    *mutants_calls.CALL_MUTANTS,
+    *mutants.INPUT_MUTANTS,
+    *mutants.WEIGHT_MUTANTS,
+    *mutants.FP32_MUTANTS,
+]
 PREPROCESS = SimpleNamespace(mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.25])
 PHOTOGRAPHS, CLASSES, SIZE = 50, 60, 32
 IDS = {"ids": lambda mutant: mutant.name}
@@ -80,7 +91,7 @@ def test_a_right_twin_passes_and_every_mutant_of_it_is_refused(key):
 
 @pytest.mark.parametrize("mutant", EVERY, **IDS)
 def test_each_mutant_survives_where_its_check_sleeps_and_the_check_is_named(mutant, monkeypatch):
-    monkeypatch.setattr(sensitivity, OWNERS[mutant.owner], lambda *arguments: True)
+    monkeypatch.setattr(*OWNERS[mutant.owner], lambda *arguments: True)
     found = try_mutants(*running())
     assert not found and mutant.name in [one.mutant.name for one in found.survivors]
     assert {one.mutant.owner for one in found.survivors} == {mutant.owner}, "the other checks are awake"
@@ -89,7 +100,7 @@ def test_each_mutant_survives_where_its_check_sleeps_and_the_check_is_named(muta
 
 @pytest.mark.parametrize("owner", OWNERS)
 def test_refusals_by_a_check_that_refuses_the_right_twin_too_prove_nothing(owner, monkeypatch):
-    monkeypatch.setattr(sensitivity, OWNERS[owner], lambda *arguments: False)
+    monkeypatch.setattr(*OWNERS[owner], lambda *arguments: False)
     found = try_mutants(*running())
     assert not found and not found.survivors and found.misjudged == (owner,)
     lines = found.report("small x").splitlines()
@@ -99,8 +110,8 @@ def test_refusals_by_a_check_that_refuses_the_right_twin_too_prove_nothing(owner
 def test_what_a_precision_cannot_tell_apart_is_not_claimed_and_said(monkeypatch):
     monkeypatch.setattr(mutants, "NOT_CLAIMED", {("fp16", "trained"): ("zeros", "BGR for RGB")})
     found = try_mutants(*running(("fp16", "trained")))
-    assert told(found.as_dict()) == "mutants: 10 of 10 refused; not claimed: zeros, BGR for RGB"
-    assert told(try_mutants(*running()).as_dict()) == "mutants: 13 of 13 refused", "another precision claims them"
+    assert told(found.as_dict()) == "mutants: 13 of 13 refused; not claimed: zeros, BGR for RGB"
+    assert told(try_mutants(*running()).as_dict()) == "mutants: 16 of 16 refused", "another precision claims them"
 
 
 def test_what_is_not_claimed_are_names_of_mutants_and_of_tolerances():
@@ -133,7 +144,7 @@ def test_what_a_preprocessing_has_not_is_left_out_and_said():
 
 def test_a_check_that_refuses_the_right_twin_is_named_in_the_summary(monkeypatch):
     monkeypatch.setattr(sensitivity, "top1", lambda *arguments: False)
-    assert told(try_mutants(*running()).as_dict()) == "mutants: 13 of 13 refused; the right twin too by: top1"
+    assert told(try_mutants(*running()).as_dict()) == "mutants: 16 of 16 refused; the right twin too by: top1"
 
 
 @pytest.mark.parametrize("grey, calls", [(0, 1), (1, 8)])
