@@ -90,7 +90,7 @@ def value(provider: Any) -> Any:
 
 
 def fuzz_entry(data: bytes) -> None:
-    """An entry of the engine cache with another entry.json, or another file: used whole or made anew."""
+    """An entry of the engine cache with another entry.json, or another file: used whole or made again."""
     directory = store._directory(FOLDER, "fuzzed", FACTS)
     if data[:1] < b"\x80":
         sealed = json.loads((directory / "entry.json").read_text())
@@ -146,7 +146,7 @@ def seeds(target: str) -> List[bytes]:
         (FOLDER / "whole.json").write_text(json.dumps(document))
         return [b"\xff" + b'{"benchmarks": [], "machine_info": {}}', bytes(range(120)), b"\0" * 60]
     if target == "entry":
-        made = store.store(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
+        made = store.make(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
         return [b"\0\1\2\3", b"\x80" + (made.path.parent / "entry.json").read_bytes(), b"\xffan engine"]
     if target == "weights":
         import torch

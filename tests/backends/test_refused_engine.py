@@ -45,7 +45,7 @@ def model(tmp_path, monkeypatch):
 def test_one_from_the_cache_is_built_again_once_and_told(model):
     RunningTwin("tensorrt_fp32", model).close()
     model.state.refusals = 1
-    with pytest.warns(store.EngineWarning, match=f"an engine is refused and made anew: {REASON}"):
+    with pytest.warns(store.EngineWarning, match=f"an engine is refused and built again: {REASON}"):
         twin = RunningTwin("tensorrt_fp32", model)
     assert model.state.built == 2 and twin.figures["engine"] == b"engine 2"
     assert twin.figures["build_s"] == 1.0, "it was built in this run"
@@ -73,7 +73,7 @@ def test_one_from_outside_is_never_replaced(model, tmp_path):
     model.session.settings.trusted_engine = tmp_path / "mine.engine"
     model.session.settings.trusted_engine.write_bytes(b"mine")
     model.state.refusals = 1
-    with pytest.warns(store.EngineWarning, match="on your word"), pytest.raises(UserError, match=REASON):
+    with pytest.warns(store.EngineWarning, match="used unchecked"), pytest.raises(UserError, match=REASON):
         RunningTwin("tensorrt_fp32", model)
     assert model.state.built == 0 and model.session.settings.trusted_engine.read_bytes() == b"mine"
 

@@ -1,4 +1,4 @@
-"""An entry's own checks: every kind of damage is refused in one line and made anew, and no file is read twice."""
+"""An entry's own checks: every kind of damage is refused in one line and made again, and no file is read twice."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ DAMAGES = {
     "grown": (lambda d: (d / "artefact.plan").write_bytes(CONTENT + b"x"), "artefact.plan has 9001 bytes"),
     "flipped": (lambda d: flipped(d / "artefact.plan"), "the checksum of its artefact.plan is wrong"),
     "missing": (lambda d: (d / "artefact.plan").unlink(), "artefact.plan cannot be read (No such file"),
-    "link": (lambda d: swapped_for_a_link(d / "artefact.plan"), "artefact.plan is no plain file"),
-    "folder": (lambda d: [(d / "artefact.plan").unlink(), (d / "artefact.plan").mkdir()], "is no plain file"),
+    "link": (lambda d: swapped_for_a_link(d / "artefact.plan"), "artefact.plan is not a regular file"),
+    "folder": (lambda d: [(d / "artefact.plan").unlink(), (d / "artefact.plan").mkdir()], "is not a regular file"),
     "linked entry": (swapped_for_a_link, "symbolic link"),
     "file as entry": (lambda d: [shutil.rmtree(d), d.write_bytes(b"")], "entry.json is missing or garbled"),
     "no entry.json": (lambda d: (d / "entry.json").unlink(), "entry.json is missing or garbled"),
@@ -104,7 +104,7 @@ def test_damage_is_refused_in_one_line_and_made_anew(damage, seen, directory, tm
     assert reason in message
     assert str(directory) in message
     assert "\n" not in message
-    assert (made.from_cache, made.path.read_bytes()) == (False, b"rebuilt")
+    assert made.path.read_bytes() == b"rebuilt"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert find(tmp_path, NAME, FACTS).path.read_bytes() == b"rebuilt"
@@ -157,8 +157,8 @@ def test_what_is_stored_and_what_is_found_are_the_same_file(tmp_path):
     digest = hashlib.sha256(CONTENT).hexdigest()
     made = make(tmp_path, NAME, FACTS, write, ".plan")
     found = find(tmp_path, NAME, FACTS)
-    assert (made.bytes, made.digest, made.from_cache) == (len(CONTENT), digest, False)
-    assert (found.bytes, found.digest, found.from_cache, found.path) == (len(CONTENT), digest, True, made.path)
+    assert (made.bytes, made.digest) == (len(CONTENT), digest)
+    assert (found.bytes, found.digest, found.path) == (len(CONTENT), digest, made.path)
 
 
 def test_an_entry_says_what_it_is_and_when_it_was_made(directory):

@@ -11,7 +11,8 @@ import pytest
 from filelock import FileLock
 
 from fixtures.cache import store
-from fixtures.cache.store import check_writable, evict, find, make
+from fixtures.cache.disk import check_writable
+from fixtures.cache.store import evict, find, make
 from fixtures.common.errors import UserError
 from tests.helpers.engine_entries import CONTENT, FACTS, as_new_process, entries, temporaries, writing
 
@@ -48,7 +49,7 @@ def test_what_cannot_be_removed_ends_in_one_line_and_stays(three, tmp_path, monk
     def refuse(*arguments):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(store.os, "rename", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(UserError) as caught:
         evict(tmp_path, 0)
     assert str(caught.value).startswith(f"engine cache {tmp_path} cannot be written (Read-only file system): name")

@@ -30,7 +30,6 @@ def test_made_once_and_found_again(tmp_path):
     assert write.calls == 1
     assert made.path.read_bytes() == CONTENT
     assert (made.bytes, made.digest) == (len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
-    assert (made.from_cache, again.from_cache, found.from_cache) == (False, True, True)
     assert made.path == again.path == found.path
     assert (made.bytes, made.digest) == (found.bytes, found.digest)
 
@@ -123,7 +122,7 @@ def test_trusted_file_comes_with_a_warning(tmp_path):
     path.write_bytes(CONTENT)
     with pytest.warns(EngineWarning, match="an engine is code that runs with your rights"):
         cached = trusted(path)
-    assert cached == store.Cached(path, len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), from_cache=True)
+    assert cached == store.Cached(path, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
 def test_pytest_shows_a_refusal(pytester, root):
@@ -139,4 +138,4 @@ def test_pytest_shows_a_refusal(pytester, root):
     )
     result = pytester.runpytest("-p", "no:cacheprovider")
     result.assert_outcomes(passed=1, warnings=1)
-    result.stdout.fnmatch_lines(["*EngineWarning: engine cache:*is refused and made anew: its artefact.plan has 100*"])
+    result.stdout.fnmatch_lines(["*EngineWarning: engine cache:*is refused and made again: its artefact.plan has 100*"])

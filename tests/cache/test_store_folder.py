@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 import stat
+import tempfile
 import types
 
 import pytest
+from filelock import FileLock
 
-from fixtures.cache import store
-from fixtures.cache.store import check_writable, get_or_make, make
+from fixtures.cache.disk import check_writable
+from fixtures.cache.store import get_or_make, make
 from fixtures.common.errors import UserError
 from tests.helpers.engine_entries import CONTENT, FACTS, NAME, as_new_process, entries, writing
 
@@ -53,7 +57,7 @@ def test_a_folder_that_others_can_read_keeps_its_mode_and_the_entries_are_privat
 
 
 def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(store.os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(UserError, match="belongs to another user, .*: name a folder of your own with --engine-dir"):
         check_writable(tmp_path)
 
@@ -64,7 +68,7 @@ def test_a_disk_that_fills_up_around_the_write_is_one_line(tmp_path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     module, name = place.split(".")
-    monkeypatch.setattr(getattr(store, module), name, refuse)
+    monkeypatch.setattr({"tempfile": tempfile, "os": os}[module], name, refuse)
     with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): name another folder"):
         make(tmp_path, NAME, FACTS, writing(), ".plan")
     assert not entries(tmp_path)
@@ -74,7 +78,7 @@ def test_read_only_folder_is_one_line(tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise OSError(errno.EROFS, "Read-only file system", str(tmp_path))
 
-    monkeypatch.setattr(store.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\): name another folder"):
         check_writable(tmp_path)
 
@@ -85,9 +89,9 @@ def test_a_hit_needs_no_writable_folder(tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(store.os, "utime", refuse)
-    monkeypatch.setattr(store.tempfile, "TemporaryDirectory", refuse)
-    monkeypatch.setattr(store.FileLock, "acquire", refuse)
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(FileLock, "acquire", refuse)
     assert get_or_make(tmp_path, NAME, FACTS, writing(b"new"), ".plan").path.read_bytes() == CONTENT
 
 
@@ -110,6 +114,6 @@ def test_full_disk_is_known_by_its_free_space_too(tmp_path, monkeypatch):
 
     with pytest.raises(RuntimeError):
         get_or_make(tmp_path, NAME, FACTS, write, ".plan")
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
     with pytest.raises(UserError, match="disk was full"):
         get_or_make(tmp_path, NAME, FACTS, write, ".plan")
