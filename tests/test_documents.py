@@ -44,11 +44,20 @@ def commands(text):
     return [shlex.split(found.strip().rstrip(".,;:)")) for found in COMMAND.findall(joined)]
 
 
+def anchors(page):
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_link_leads_to_a_file_or_a_heading(pages, root):
     for path, text in pages.items():
         for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
             if not re.match(r"https?://", target):
-                assert (path.parent / target.partition("#")[0]).exists(), f"{path.name} links to {target}"
+                name, _, heading = target.partition("#")
+                place = path.parent / name if name else path
+                assert place.exists(), f"{path.name} links to {target}"
+                assert not heading or heading in anchors(place), f"{path.name} links to {target}"
 
 
 def test_the_page_of_options_lists_every_option_and_no_other(pages, root):

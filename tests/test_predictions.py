@@ -28,7 +28,7 @@ def run(tmp_path):
     return write
 
 
-def test_each_photograph_stands_with_what_both_say(run, capsys):
+def test_each_image_has_the_predictions_of_both(run, capsys):
     path = run(row("resnet18", "eager_fp32", BEE), row("resnet18", "tensorrt_fp16", BEE), row("alexnet", "x_fp32", ODD))
     assert predictions.main([path]) == 0
     out = capsys.readouterr().out
