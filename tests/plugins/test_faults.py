@@ -136,7 +136,7 @@ def test_a_build_is_not_forgotten_when_another_batch_size_came_between(interrupt
     [
         (UserError("weights.pth is truncated"), "weights.pth is truncated"),
         (WorkerFailed("the build crashed"), "the build crashed"),
-        (MemoryError(), "memory ran out (MemoryError: )"),
+        (MemoryError(), "memory ran out (MemoryError)"),
         (MemoryError("\x1b[2J"), "memory ran out (MemoryError: \\x1b[2J)"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory ran out (RuntimeError"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory.\nTried 2 GiB"), "memory ran out (OutOf"),
