@@ -1,157 +1,207 @@
-"""Measures how tight the tolerances could be: for each model, twin and seed the smallest one that passes.
+"""Measures what the tolerances must allow: error, decisions and repeatability of every model, twin and seed.
 
-From the repository's root: `python -m benchmarks.validation.tolerances [--seeds 0,1,2] [MODEL …]`. CPU only, calibrated
-weights; prints a row as soon as it is measured, then the worst of each twin. docs/tolerances.md holds what it printed.
+From the repository's root, on a CPU or, with real engines, on a GPU:
+
+    python -m benchmarks.validation.tolerances [--twins X,Y] [--seeds 0,1,2] [--device cuda:0] [--processes N]
+        [--json FILE] [MODEL ...]
+
+Calibrated weights of each seed; a model that brings its own weights runs once. Every model and seed is a process of its
+own, so that a crash costs its rows alone. docs/tolerances.md and docs/detection.md hold what it printed.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import json
+import os
+import subprocess
+import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
-import numpy
-
-from fixtures.backends import TWINS
-from fixtures.images import folder as image_folder
-from fixtures.judge.agreement import Agreement, agree
-from fixtures.judge.decisions import Top1Verdict, top1
-from fixtures.judge.tolerances import tolerance
-from fixtures.models.calibration import calibrate
-from fixtures.models.zoo import MODELS, ModelSpec, build_module, categories, preprocessing
-
-if TYPE_CHECKING:
-    import torch
+from benchmarks.validation.seeded import Outputs, Seeded, precision_of
+from fixtures.common.jsonable import json_safe
+from fixtures.common.outputs import largest, to_numpy
+from fixtures.judge.detection import with_few_boxes
+from fixtures.judge.repeatability import CALLS, repeatability
+from fixtures.models.zoo import MODELS, find
 
 SEEDS = (0, 1, 2)
-# Cheapest first, so that an interrupted run has measured most.
-ORDER = ("alexnet", "resnet18", "mobilenet_v2", "googlenet", "resnet50", "inception_v3", "vgg16")
-BATCH_SIZE = 10
-# Of a float32's 23 bits of mantissa TF32 keeps 10 (NVIDIA A100 whitepaper, «TF32»).
-TF32_DROPPED_BITS = 13
-
-HEADER = "| model | twin | seed | smallest tolerance | 1 - cosine | flips | widest |"
-RULE = "|---|---|---|---|---|---|---|"
-
-
-def main(names: Sequence[str], seeds: Sequence[int]) -> None:
-    """Prints the table for these models and seeds."""
-    print(HEADER, RULE, sep="\n")
-    worst: Dict[str, float] = {}
-    for seed in seeds:
-        for name in names:
-            for twin, agreement, decisions in measured(MODELS[name], seed):
-                print(row(name, twin, seed, agreement, decisions), flush=True)
-                worst[twin] = max(worst.get(twin, 0.0), agreement.max_relative_error)
-    print("", "| twin | worst error |", "|---|---|", sep="\n")
-    for twin, error in worst.items():
-        print(f"| {twin} | {error:.1e} |")
+ON_CPU = ("onnxruntime_fp32", "onnxruntime_int8", "emulated_tf32", "emulated_fp16")
+# What a model and a seed may take; the whole is to end within 8 minutes on a GPU machine of 16 cores.
+CASE_LIMIT_S = 420
+# Most expensive first, so that no long case begins when the others have ended.
+SLOWEST = ("ssd300_vgg16", "vgg16", "ssdlite320_mobilenet_v3_large", "inception_v3", "resnet50")
+# Figures by key, with their titles. All are 0 for a perfect twin; the worst of each is what its limit must allow.
+FIGURES = {
+    "error": "error",
+    "cosine_error": "1 - cosine",
+    "flips": "flips",
+    "widest_flip": "widest flip",
+    "iou_error": "1 - IoU",
+    "score": "score",
+    "median_score": "median score",
+    "unmatched": "unmatched",
+    "excused": "excused",
+    "changed": "pixels",
+    "mask_error": "1 - mean IoU",
+}
 
 
-def row(name: str, twin: str, seed: int, agreement: Agreement, decisions: Top1Verdict) -> str:
-    """A line of the table; `none` where no tolerance of the error would do, the widest flip as a share of the scale."""
-    passing = agreement.smallest_passing_tolerance
-    tolerated = "none" if passing is None else f"{passing:.1e}"
-    widest = f"{decisions.flips[0].margin / agreement.scale:.2f}" if decisions.flips else "–"
-    figures = (tolerated, f"{1 - agreement.cosine:.1e}", len(decisions.flips), widest)
-    return f"| {' | '.join(map(str, (name, twin, seed, *figures)))} |"
+def main(asked: argparse.Namespace) -> None:
+    """Prints a row for each model, twin and seed, then the worst of each twin and model; writes all of it as JSON."""
+    start = time.monotonic()
+    cases = [
+        (name, seed)
+        for name in sorted(asked.models, key=lambda name: SLOWEST.index(name) if name in SLOWEST else len(SLOWEST))
+        for seed in (asked.seeds[:1] if find(name).builder else asked.seeds)
+    ]
+    print(f"| model | twin | seed | {' | '.join(FIGURES.values())} | different outputs |")
+    print("|---" * (len(FIGURES) + 4) + "|")
+    rows: List[Dict[str, Any]] = []
+    with ThreadPoolExecutor(asked.processes) as pool:
+        for found in pool.map(lambda case: _in_process(case, asked), cases):
+            rows += found
+            print("\n".join(map(shown, found)), flush=True)
+    print("", *worst_lines(rows), f"{time.monotonic() - start:.0f} s", sep="\n")
+    if asked.json:
+        from fixtures.machine import facts
+
+        document = {"machine": facts.facts(asked.device), "rows": rows}
+        asked.json.write_text(json.dumps(json_safe(document), indent=1, default=str))
 
 
-def measured(spec: ModelSpec, seed: int) -> Iterator[Tuple[str, Agreement, Top1Verdict]]:
-    """Name and both verdicts of every twin of a model, on the judged photographs."""
-    import torch
-
-    photographs = image_folder.resolve_labels(image_folder.list_photographs(image_folder.BUNDLED), categories(spec))
-    batch = image_folder.load(photographs, preprocessing(spec)).batch
-    names = [photograph.name for photograph in image_folder.judged_photographs(image_folder.BUNDLED)]
-    judged = torch.tensor([photograph.name in names for photograph in photographs])
-    module = build_module(spec)
-    calibrate(module, batch, torch.tensor([photograph.label for photograph in photographs]), seed)
-    with torch.inference_mode():
-        reference = answers(module, batch[judged], BATCH_SIZE)
-        for twin, precision, run in MEASURED:
-            limit, actual = tolerance(precision, "calibrated"), run(module, batch[judged], batch[~judged])
-            yield twin, agree(actual, reference, limit, names), top1(actual, reference, limit, names)
-
-
-def answers(call: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor, batch_size: int) -> numpy.ndarray:
-    """N×C logits, computed `batch_size` photographs at a time."""
-    return numpy.concatenate([call(part).numpy() for part in batch.split(batch_size)])
+def _in_process(case: Tuple[str, int], asked: argparse.Namespace) -> List[Dict[str, Any]]:
+    """The rows of a model and seed, measured in a process of its own; one with `failed` where that dies."""
+    name, seed = case
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rows.json")
+        command = [sys.executable, "-m", "benchmarks.validation.tolerances", name, "--seeds", str(seed)]
+        command += ["--twins", ",".join(asked.twins), "--device", asked.device, "--rows-to", str(path)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=CASE_LIMIT_S, env=_one_thread())
+            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
+        except subprocess.TimeoutExpired:
+            said = f"took longer than {CASE_LIMIT_S} s"
+        rows: List[Dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    measured = {row["twin"] for row in rows}
+    missing = [twin for twin in asked.twins if twin not in measured]
+    return rows + [{"model": name, "twin": twin, "seed": seed, "failed": said} for twin in missing]
 
 
-def stored(name: str) -> Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], numpy.ndarray]:
-    """The suite's own twin of this name, photograph by photograph as the suite runs it."""
-
-    def run(module: torch.nn.Module, batch: torch.Tensor, calibration: torch.Tensor) -> numpy.ndarray:
-        with tempfile.TemporaryDirectory() as folder:
-            twin = TWINS[name].build(module, batch[:1], Path(folder, "model.onnx"), calibration)
-            found = answers(twin, batch, 1)
-            twin.close()
-        return found
-
-    return run
+def _one_thread() -> Dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def emulated_tf32(module: torch.nn.Module, batch: torch.Tensor, calibration: torch.Tensor) -> numpy.ndarray:
-    """What convolutions and linear layers multiply is rounded to TF32; sums stay float32, as on a GPU."""
-    import torch
-
-    layers = [part for part in module.modules() if isinstance(part, (torch.nn.Conv2d, torch.nn.Linear))]
-    with rounded_weights(layers, as_tf32), contextlib.ExitStack() as hooks:
-        for layer in layers:
-            hook = layer.register_forward_pre_hook(lambda _, inputs: tuple(map(as_tf32, inputs)))
-            hooks.callback(hook.remove)
-        return answers(module, batch, BATCH_SIZE)
-
-
-def emulated_fp16(module: torch.nn.Module, batch: torch.Tensor, calibration: torch.Tensor) -> numpy.ndarray:
-    """Input, weights, statistics and every module's output are rounded to float16; sums stay float32, as on a GPU."""
-    with rounded_weights([module], as_float16), contextlib.ExitStack() as hooks:
-        for part in module.modules():
-            hooks.callback(part.register_forward_hook(lambda _, inputs, output: as_float16(output)).remove)
-        return answers(module, as_float16(batch), BATCH_SIZE)
+def write_rows(name: str, seed: int, twins: Sequence[str], device: str, path: Path) -> None:
+    """Measures in this process. The file is written after each twin, so that a crash leaves those before it."""
+    rows = []
+    case = Seeded(find(name), seed, device)
+    reference = case.reference()
+    for twin in twins:
+        row = {"model": name, "twin": twin, "seed": seed, "weights": case.weights_kind}
+        try:
+            rows.append({**row, **measured(case, twin, reference)})
+        except Exception as error:  # noqa: BLE001  of any backend; the other twins still count
+            rows.append({**row, "failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"})
+        path.write_text(json.dumps(json_safe(rows)))
 
 
-@contextlib.contextmanager
-def rounded_weights(modules: List[torch.nn.Module], rounded: Callable[[Any], Any]) -> Iterator[None]:
-    """Every parameter and buffer of floating point is rounded, and put back at the end."""
-    tensors = {id(t): t for part in modules for t in (*part.parameters(), *part.buffers()) if t.is_floating_point()}
-    originals = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
-    try:
-        for tensor, original in originals:
-            tensor.data.copy_(rounded(original))
-        yield
-    finally:
-        for tensor, original in originals:
-            tensor.data.copy_(original)
+def measured(case: Seeded, twin: str, reference: Outputs) -> Dict[str, Any]:
+    """The figures of a twin, those that its task has; whether its agreement and its decisions pass today's limits."""
+    precision = precision_of(twin)
+    with case.twin(twin) as run:
+        actual = case.outputs(run)
+        calls = CALLS if case.device != "cpu" else 2
+        image = case.batch[:1]
+        repeated = [(case.names[0], to_numpy(run(image))) for _ in range(calls)]
+    scales = {name: largest(array) for name, array in reference.items()}
+    steady = repeatability(repeated, scales, case.tolerance(precision))
+    agreement = case.agreement(actual, reference, precision)
+    decisions = case.decisions(actual, reference, precision)
+    few_boxes = {}
+    if case.detector:  # What the calibrated stand-in is made for.
+        few_boxes["with_few_boxes"] = with_few_boxes(case.detector.boxes_of(reference, case.images))
+    return {
+        **few_boxes,
+        "error": agreement.max_relative_error,
+        "mean_error": agreement.mean_relative_error,
+        "cosine_error": None if agreement.cosine is None else 1 - agreement.cosine,
+        "limit": case.tolerance(precision).relative_error,
+        "agrees": bool(agreement),
+        "decides_alike": bool(decisions),
+        "distinct": steady.distinct,
+        "calls": steady.calls,
+        "spread": steady.spread,
+        "repeats": bool(steady),
+        **_decided(decisions, agreement.scale or 1.0),
+    }
 
 
-def as_float16(values: torch.Tensor) -> torch.Tensor:
-    """The same float32 tensor with every value rounded to float16."""
-    return values.half().float()
+def _decided(verdict: Any, scale: float) -> Dict[str, Any]:
+    """A verdict's figures under the keys of `FIGURES`; the margin of a flip as a share of the scale."""
+    if hasattr(verdict, "flips"):
+        return {"flips": len(verdict.flips), "widest_flip": verdict.flips[0].margin / scale if verdict.flips else 0.0}
+    if hasattr(verdict, "mean_iou"):
+        return {"changed": max(verdict.changed), "mask_error": 1 - verdict.mean_iou}
+    return {
+        "iou_error": None if verdict.min_iou is None else 1 - verdict.min_iou,
+        "score": verdict.max_drift,
+        "median_score": None if verdict.median_drift is None else abs(verdict.median_drift),
+        "unmatched": verdict.unmatched / verdict.boxes,
+        "excused": verdict.excused / verdict.boxes,
+    }
 
 
-def as_tf32(values: torch.Tensor) -> torch.Tensor:
-    """The same float32 tensor with every value rounded to TF32, to nearest."""
-    import torch
+def shown(row: Dict[str, Any]) -> str:
+    """A line of the table."""
+    case = f"| {row['model']} | {row['twin']} | {row['seed']} |"
+    if "failed" in row:
+        return f"{case} failed: {row['failed']} |"
+    figures = " | ".join(_figure(row.get(key)) for key in FIGURES)
+    return f"{case} {figures} | {row['distinct']} of {row['calls']}, {row['spread'] or 0:.1e} |"
 
-    bits = values.contiguous().view(torch.int32) + (1 << (TF32_DROPPED_BITS - 1))
-    return (bits & -(1 << TF32_DROPPED_BITS)).view(torch.float32)
+
+def worst_lines(rows: Sequence[Dict[str, Any]]) -> Iterator[str]:
+    """A table of the worst of each twin and model, beside the limit on the error; then what is left out of it.
+
+    A twin that does not repeat itself says nothing of its precision, and is left out.
+    """
+    yield f"| twin | model | seeds | limit | limit / worst | {' | '.join(FIGURES.values())} |"
+    yield "|---" * (len(FIGURES) + 5) + "|"
+    right = [row for row in rows if row.get("repeats")]
+    for twin, model in sorted({(row["twin"], row["model"]) for row in right}):
+        ours = [row for row in right if (row["twin"], row["model"]) == (twin, model)]
+        worst = {key: max((row[key] for row in ours if row.get(key) is not None), default=None) for key in FIGURES}
+        limit = ours[0]["limit"]
+        ratio = f"{limit / worst['error']:.1f}" if worst["error"] else "–"
+        figures = " | ".join(map(_figure, worst.values()))
+        yield f"| {twin} | {model} | {len(ours)} | {limit:.1e} | {ratio} | {figures} |"
+    for row in rows:
+        if not row.get("repeats"):
+            reason = row.get("failed") or f"{row['distinct']} different outputs in {row['calls']} calls"
+            yield f"left out: {row['model']} {row['twin']}, seed {row['seed']}: {reason}"
 
 
-# Name in the table, precision, and how to run it on a module, the judged photographs and those that calibrate int8.
-MEASURED = (
-    ("onnxruntime_fp32", "fp32", stored("onnxruntime_fp32")),
-    ("emulated tf32", "tf32", emulated_tf32),
-    ("emulated fp16", "fp16", emulated_fp16),
-    ("onnxruntime_int8", "int8", stored("onnxruntime_int8")),
-)
+def _figure(value: Any) -> str:
+    return "–" if value is None else str(value) if isinstance(value, int) else f"{value:.1e}"
+
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", choices=[*ORDER, []], metavar="MODEL", help="default: all")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="default: the whole zoo")
+    parser.add_argument("--twins", default=ON_CPU, type=lambda text: text.split(","), metavar="X,Y")
     parser.add_argument("--seeds", default=SEEDS, type=lambda text: [int(seed) for seed in text.split(",")])
-    asked = parser.parse_args()
-    main(asked.models or ORDER, asked.seeds)
+    parser.add_argument("--device", default="cpu", help="torch's name of it, such as cuda:0")
+    parser.add_argument("--processes", type=int, default=1, help="models at a time, each with one thread")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rows-to", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    chosen.models = chosen.models or list(MODELS)
+    if chosen.rows_to:
+        write_rows(chosen.models[0], chosen.seeds[0], chosen.twins, chosen.device, chosen.rows_to)
+    else:
+        main(chosen)

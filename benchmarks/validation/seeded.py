@@ -1,0 +1,118 @@
+"""A model with calibrated weights of any seed, the judged images, its twins, and how their outputs are judged."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator
+
+from benchmarks.validation.emulated import PREFIX, emulated
+from fixtures.answers.detector import Detector
+from fixtures.answers.masks import masks_of
+from fixtures.backends import REFERENCE, TWINS
+from fixtures.common.outputs import concatenate, to_numpy
+from fixtures.images import folder as image_folder
+from fixtures.judge import box_tolerances, mask_tolerances
+from fixtures.judge.agreement import Agreement, agree_all
+from fixtures.judge.decisions import top1
+from fixtures.judge.detection import judge
+from fixtures.judge.segmentation import judge_masks
+from fixtures.judge.tolerances import Tolerance, tolerance
+from fixtures.models.calibration import calibrate
+from fixtures.models.calibration_dense import calibrate_detector, calibrate_segmenter
+from fixtures.models.cores import core
+from fixtures.models.zoo import ModelSpec, build_module, categories, preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+REFERENCE_BATCH = 10
+Outputs = Dict[str, Any]
+
+
+class Seeded:
+    """A model's core on its device. Of the judged images every `step`-th is taken.
+
+    weights_kind: calibrated, or what the spec calls the weights that its builder brings.
+    """
+
+    def __init__(self, spec: ModelSpec, seed: int, device: str = "cpu", step: int = 1) -> None:
+        import torch
+
+        self.spec, self.seed, self.device = spec, seed, device
+        self.weights_kind = "own" if spec.builder else "calibrated"
+        found = image_folder.list_photographs(image_folder.BUNDLED)
+        batch = image_folder.load(found, preprocessing(spec)).batch
+        module = build_module(spec)
+        if not spec.builder:
+            _calibrate(spec, module, batch, seed)
+        self.core: torch.nn.Module = core(spec.task, module).requires_grad_(False).to(device)
+        chosen = image_folder.judged_photographs(image_folder.BUNDLED)
+        judged = torch.tensor([image.name in {one.name for one in chosen} for image in found])
+        self.batch = batch[judged][::step].to(device)
+        self.calibration = batch[~judged].to(device)
+        self.images = chosen[::step]
+        self.names = [image.name for image in self.images]
+        self.detector = Detector(spec) if spec.task == "detection" else None
+
+    def outputs(self, run: Callable[[Any], Any], batch_size: int = 1) -> Outputs:
+        """What `run` gives for every image, as named arrays."""
+        import torch
+
+        with torch.inference_mode():
+            return concatenate([to_numpy(run(part)) for part in self.batch.split(batch_size)])
+
+    def reference(self, batch_size: int = REFERENCE_BATCH) -> Outputs:
+        """Eager's outputs, in true float32."""
+        return self.outputs(TWINS[REFERENCE].build(self.core, self.batch[:1]), batch_size)
+
+    @contextlib.contextmanager
+    def twin(self, name: str) -> Iterator[Callable[[Any], Any]]:
+        """The twin of this name, built for batches of one; `emulated_<precision>` is one too."""
+        if name.startswith(PREFIX):
+            with emulated(self.core, precision_of(name)) as run:
+                yield run
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            spec = TWINS[name]
+            path = Path(folder, f"engine{spec.module.ENGINE_SUFFIX or ''}")
+            with contextlib.closing(spec.build(self.core, self.batch[:1], path, self.calibration)) as run:
+                yield run
+
+    def tolerance(self, precision: str) -> Tolerance:
+        """The limits of this model, on these weights."""
+        return tolerance(precision, self.weights_kind, self.spec.own_tolerances(self.weights_kind))
+
+    def agreement(self, actual: Outputs, reference: Outputs, precision: str) -> Agreement:
+        """The verdict on the numbers."""
+        return agree_all(actual, reference, self.tolerance(precision), self.names)
+
+    def decisions(self, actual: Outputs, reference: Outputs, precision: str) -> Any:
+        """The verdict on top-1, boxes or masks."""
+        if self.detector is not None:
+            found = [self.detector.boxes_of(outputs, self.images) for outputs in (actual, reference)]
+            return judge(*found, box_tolerances.TABLE[precision], self.detector.limits, self.names)
+        if self.spec.task == "segmentation":
+            masks = [masks_of(outputs["out"]) for outputs in (actual, reference)]
+            return judge_masks(*masks, mask_tolerances.TABLE[precision], self.names)
+        logits = next(iter(reference))
+        return top1(actual[logits], reference[logits], self.tolerance(precision), self.names, categories(self.spec))
+
+
+def precision_of(twin: str) -> str:
+    """The last part of a twin's name."""
+    return twin.rpartition("_")[2]
+
+
+def _calibrate(spec: ModelSpec, module: Any, batch: torch.Tensor, seed: int) -> None:
+    import torch
+
+    if spec.task == "detection":
+        calibrate_detector(module, batch, seed)
+    elif spec.task == "segmentation":
+        calibrate_segmenter(module, batch, seed)
+    else:
+        names = categories(spec)
+        labelled = image_folder.resolve_labels(image_folder.list_photographs(image_folder.BUNDLED), names or ())
+        calibrate(module, batch, torch.tensor([image.label for image in labelled]), seed)
