@@ -14,7 +14,7 @@ from fixtures.common.errors import UserError
 from fixtures.images import folder as image_folder
 from fixtures.images import judged
 from fixtures.images.judged import Judged
-from fixtures.run import progress_bar
+from fixtures.run import progress
 from fixtures.run.passes import answers
 
 
@@ -104,7 +104,7 @@ def running(found, reporter):
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_answers_stand_in_order_and_a_bar_shows_the_way(folder, monkeypatch, terminal):
-    monkeypatch.setattr(progress_bar, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.0)
     reporter = Reporter()
     reporter.isatty = terminal
     found = Judged(image_folder.list_photographs(folder), grey)

@@ -12,9 +12,9 @@ from fixtures.common.errors import UserError
 from fixtures.judge.agreement import agree
 from fixtures.judge.tolerances import TABLE, Tolerance, precision_note, tolerance
 from fixtures.models.zoo import MODELS, ModelSpec
-from fixtures.plugins.summary import precision_lines
 from fixtures.run.model import RunningModel
 from fixtures.run.record import Record
+from fixtures.run.rows import precision_lines
 from fixtures.run.twin import RunningTwin
 
 PRECISIONS = ("fp32", "tf32", "fp16", "int8")
