@@ -91,12 +91,15 @@ class Reporter:
     def write(self, text):
         self.lines.append(text)
 
+    def rewrite(self, line, erase=False):
+        self.lines.append(line)
+
     def flush(self): ...
 
 
 def running(found, reporter):
     """What `answers` needs of a running model."""
-    config = types.SimpleNamespace(pluginmanager=types.SimpleNamespace(get_plugin=lambda name: reporter))
+    config = types.SimpleNamespace(pluginmanager=types.SimpleNamespace(get_plugin={"terminalreporter": reporter}.get))
     return types.SimpleNamespace(
         name="mine", judged=found, run_device="cpu", session=types.SimpleNamespace(config=config)
     )
@@ -106,12 +109,12 @@ def running(found, reporter):
 def test_answers_stand_in_order_and_a_bar_shows_the_way(folder, monkeypatch, terminal):
     monkeypatch.setattr(progress, "PATIENCE_S", 0.0)
     reporter = Reporter()
-    reporter.isatty = terminal
+    reporter.isatty, reporter._tw = terminal, types.SimpleNamespace(fullwidth=80)
     found = Judged(image_folder.list_photographs(folder), grey)
     given = answers(lambda batch: {"number": batch[1][:, 0], "map": batch[0]}, running(found, reporter), 2, "eager")
     assert given["number"].tolist() == [0, 1, 2, 4, 5, 6] and given["map"].shape == (6, 3, 8, 8)
     shown = "".join(reporter.lines)
-    assert "mine eager" in shown and ("6/7" in shown if terminal else "6 of 7 photographs" in shown)
+    assert "mine eager: 6 of 7 images, 0 s" in shown and ("0 s left" in shown) is terminal
 
 
 def test_an_output_without_a_row_a_photograph_is_refused(folder):
