@@ -1,4 +1,4 @@
-"""Numbers: every output of the twin is eager's, within the precision's tolerance, on every judged photograph."""
+"""Numbers: every output of the twin is eager's, within the precision's tolerance, on every judged image."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from fixtures.judge.verdict import assert_verdict
 
 
 def test_agreement(model, twin, session, record, tmp_path):
-    """Relative to the reference's scale, over 50 photographs that the twin was not built with.
+    """Relative to the reference's scale, over 50 images that the twin was not built with.
 
-    Of a detector or segmenter that fails, the picture of the worst photograph stays.
+    If a detector or segmenter fails, the picture of the worst image is kept.
     """
     verdict = agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs, twin.run_device)
+    verdict = verdict.noted(twin.notes)
     record("agreement", **verdict.as_dict())
     kept = pictures.keep_worst(session.settings.save_detections or tmp_path, model, twin, verdict)
     assert_verdict(verdict, f"{title(model, twin, verdict)}{kept}")

@@ -1,4 +1,4 @@
-"""Start-up: the engine from the cache, loaded by a fresh process, gives the same first answer as here."""
+"""Start-up: the engine from the cache, loaded by a fresh process, gives the same first output as here."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import pytest
 
 from fixtures.checks.repeatability import title
 from fixtures.common.outputs import to_numpy
-from fixtures.judge.agreement import agree_all
+from fixtures.judge.agreement import agree_again
 from fixtures.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference
 def test_startup(model, twin, record):
-    """Times of loading, building and the first calls are recorded from the worker; its answer is judged."""
+    """Times of loading, building and the first calls are recorded from the worker; its output is judged."""
     twin.open(1)
     figures = dict(twin.figures)
     first = figures.pop("answer")
     record("startup", **figures)
     here = to_numpy(twin.run(model.example(1)))
-    verdict = agree_all(first, here, twin.tolerance, model.photographs[:1], twin.run_device)
+    verdict = agree_again(first, here, twin.tolerance, model.photographs[:1], twin.run_device)
     assert_verdict(verdict, f"{title(model, twin, verdict)}, first output of a fresh process")

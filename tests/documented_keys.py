@@ -18,12 +18,14 @@ MACHINE_INFO = """
     ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision pillow cuda cudnn gpu driver power_mode
 """.split()
 SUITE = """
-    schema agreement accuracy predictions startup end_to_end throughput detection segmentation repeatability mutants
-    clocks images weights cases
+    schema reference agreement accuracy predictions startup end_to_end throughput detection segmentation repeatability
+    mutants clocks images weights cases
 """.split()
 ROWS = {
+    "reference": """model twin batch_asked batch_dependent batch_change batch_limit batch_error repeats changes_input
+        notes""".split(),
     "agreement": """model twin ok max_relative_error cosine max_probability_change smallest_passing_tolerance tolerance
-        precision_note top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),
+        precision_note notes top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),
     "accuracy": "model twin top1 top5 total".split(),
     "predictions": "model twin photographs".split(),
     "startup": """model twin model_load_s build_s load_s first_call_s second_call_s engine_bytes host_build_peak_bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 
-import numpy
 import pytest
 import torch
 from PIL import Image
@@ -51,6 +50,18 @@ def test_every_pass_gives_the_same_rows_kept_or_not(folder, monkeypatch, kept_by
     assert [(photograph.name, bool(reason)) for photograph, reason in found.unreadable] == [("3.png", True)]
 
 
+@pytest.mark.parametrize("kept_bytes", [10**6, 0])
+def test_a_model_that_writes_to_its_input_spoils_no_later_pass(folder, monkeypatch, kept_bytes):
+    monkeypatch.setattr(judged, "KEPT_BYTES", kept_bytes)
+    found = Judged(image_folder.list_photographs(folder), grey)
+    for size in (2, 1, 10):
+        for batch in found.batches(size):
+            batch[1].mul_(-1)
+        found.head(2)[1].zero_()
+    assert rows(found.batches(4)) == [0, 1, 2, 4, 5, 6]
+    assert rows([found.head(3)]) == [0, 1, 2]
+
+
 def test_the_head_reads_no_more_than_it_needs(folder):
     reads = []
     found = Judged(image_folder.list_photographs(folder)[:3], lambda picture: reads.append(1) or grey(picture))
@@ -64,13 +75,13 @@ def test_a_photograph_that_goes_missing_between_passes_is_named(folder, monkeypa
     found = Judged(image_folder.list_photographs(folder), grey)
     list(found.batches(2))
     (folder / "5.png").unlink()
-    with pytest.raises(UserError, match="photograph 5.png could be read before and now not: no such file"):
+    with pytest.raises(UserError, match="image 5.png could be read before and now cannot: no such file"):
         list(found.batches(2))
 
 
 def test_no_readable_photograph_is_one_line(folder):
     (torn,) = (photograph for photograph in image_folder.list_photographs(folder) if photograph.name == "3.png")
-    with pytest.raises(UserError, match="^not one photograph can be read: 3.png: not a JPEG.*--images$"):
+    with pytest.raises(UserError, match="^no image can be read: 3.png: not a JPEG.*--images$"):
         Judged([torn], grey).head(1)
 
 
@@ -111,7 +122,7 @@ def test_answers_stand_in_order_and_a_bar_shows_the_way(folder, monkeypatch, ter
     reporter = Reporter()
     reporter.isatty, reporter._tw = terminal, types.SimpleNamespace(fullwidth=80)
     found = Judged(image_folder.list_photographs(folder), grey)
-    given = answers(lambda batch: {"number": batch[1][:, 0], "map": batch[0]}, running(found, reporter), 2, "eager")
+    given = answers(lambda batch: {"number": batch[1][:, 0], "map": batch[0]}, running(found, reporter), "eager")
     assert given["number"].tolist() == [0, 1, 2, 4, 5, 6] and given["map"].shape == (6, 3, 8, 8)
     shown = "".join(reporter.lines)
     assert "mine eager: 6 of 7 images, 0 s" in shown and ("0 s left" in shown) is terminal
@@ -119,8 +130,10 @@ def test_answers_stand_in_order_and_a_bar_shows_the_way(folder, monkeypatch, ter
 
 def test_an_output_without_a_row_a_photograph_is_refused(folder):
     found = Judged(image_folder.list_photographs(folder), grey)
-    with pytest.raises(UserError, match=r"mine gives output in shape \(\) for a batch of 2: let the first axis be"):
-        answers(lambda batch: batch[1].sum(), running(found, None), 2, "eager")
+    with pytest.raises(
+        UserError, match=r"mine eager gives output in shape \(\) for a batch of 1: let the first axis be"
+    ):
+        answers(lambda batch: batch[1].sum(), running(found, None), "eager")
 
 
 def test_names_of_files_cannot_steer_the_terminal(tmp_path):
@@ -128,5 +141,6 @@ def test_names_of_files_cannot_steer_the_terminal(tmp_path):
 
     Image.new("RGB", (8, 8)).save(tmp_path / "a\x1b[2J.png")
     model = RunningModel.__new__(RunningModel)
-    model.judged, model._reference = Judged(image_folder.list_photographs(tmp_path), grey), {"output": numpy.zeros(1)}
+    model._refused, model._reference = None, object()
+    model.judged = Judged(image_folder.list_photographs(tmp_path), grey)
     assert model.photographs == ("a\\x1b[2J.png",)

@@ -180,7 +180,7 @@ def test_nothing_agrees_with_nothing():
 
 
 def test_names_must_be_those_of_the_photographs():
-    with pytest.raises(ValueError, match="1 names for 2 photographs"):
+    with pytest.raises(ValueError, match="1 names for 2 images"):
         agree(ACTUAL, REFERENCE, within(0.9), NAMES[:1])
 
 
@@ -196,7 +196,7 @@ def test_a_reference_that_a_frozen_engine_would_match_is_refused():
     assert agree(reference, reference, within(numpy.nextafter(1 / 8, 0)), names)
     found = agree(reference, reference, within(1 / 8), names)
     assert not found
-    assert found.reason == "the reference hardly depends on the photograph (by 0.125): a frozen engine would pass"
+    assert found.reason == "the reference hardly depends on the image (by 0.125): a frozen engine would pass"
     for count in (2, 3):
         same = numpy.repeat(reference[:1], count, axis=0)
         assert "frozen" in agree(same, same, within(1e-9), names[:count]).reason

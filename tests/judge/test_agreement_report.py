@@ -88,13 +88,25 @@ def test_the_dictionary_is_safe_for_json():
         "ok": False, "reason": "1 values are not finite", "scale": 8.0, "output": "",
         "max_relative_error": None, "mean_relative_error": None, "cosine": None,
         "max_probability_change": None, "smallest_passing_tolerance": None, "mismatch_fraction": 1 / 6,
-        "non_finite": 1, "tolerance": 0.25, "cosine_limit": 0.5, "precision_note": "",
+        "non_finite": 1, "notes": [], "tolerance": 0.25, "cosine_limit": 0.5, "precision_note": "",
         "where": {"photograph": "cat.jpg", "index": [2], "got": None, "expected": -8.0, "error": None},
     }  # fmt: skip
     refused = agree(actual[:1], REFERENCE, within(0.25), NAMES).as_dict()
     json.dumps(refused, allow_nan=False)
     assert refused["where"] is None
     assert json_safe({"a": (1.5, math.nan, [math.inf])}) == {"a": [1.5, None, [None]]}
+
+
+def test_notes_come_before_the_remedy_and_a_warning_of_the_exporter_changes_it():
+    warned = "TracerWarning: Converting a tensor to a Python boolean (at model.py:16)"
+    wrong = agree(ACTUAL, REFERENCE, within(1 / 16), NAMES)
+    assert wrong.noted(["a note"]).report("x").splitlines()[-2:] == ["  note       a note", wrong.remedy]
+    *_, note, remedy = wrong.noted(["a note", warned]).report("x").splitlines()
+    assert note == f"  note       {warned}" and "torch.where" in remedy
+    right = agree(REFERENCE, REFERENCE, within(1 / 16), NAMES).noted([warned])
+    assert right and right.remedy == "" and right.as_dict()["notes"] == [warned]
+    other = agree(ACTUAL[:1], REFERENCE, within(1 / 16), NAMES)
+    assert other.noted([warned]).remedy == other.remedy, "a wrong shape is not the exporter's constant"
 
 
 @pytest.mark.parametrize("kind", [Agreement, Element])

@@ -85,3 +85,7 @@ def test_the_report_says_got_expected_where_and_the_remedy_last():
     assert lines[1] == "  got        2 different outputs of one image in 2 calls, spread 1"
     assert lines[2] == "  expected   a spread of at most 0.0035, 10% of the tolerance"
     assert lines[3] == "  where      cat.jpg, output" and "before the device has finished" in lines[-1]
+
+
+def test_the_spread_of_complex_outputs_is_that_of_both_parts():
+    assert judged(*[numpy.array([[value]]) for value in (1 + 1j, 1 + 3j, 2 + 0j)], scale=4.0).spread == 0.75
