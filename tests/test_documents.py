@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from fixtures.compare.judging import limits
-from fixtures.models import zoo
+from fixtures.models import model_files, zoo
 from fixtures.plugins import options
 from tests import documented_keys
 
@@ -143,7 +143,7 @@ def test_readmes_example_of_an_own_model_runs(pages, root, tmp_path, monkeypatch
     path = tmp_path / "my_models.py"
     path.write_text(example, encoding="utf-8")
     before = set(zoo.MODELS)
-    zoo.add_models(path)
+    model_files.add_models(path)
     (name,) = set(zoo.MODELS) - before
     spec = zoo.MODELS[name]
     assert len(example.strip().splitlines()) < 20

@@ -38,7 +38,7 @@ def test_truncated_file(tmp_path, name):
 )
 def test_file_that_is_no_picture(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
-    assert "not a JPEG, PNG, WebP, BMP or TIFF picture" in unreadable(tmp_path / "a.jpg")
+    assert "not a JPEG, PNG, WebP, BMP or TIFF image" in unreadable(tmp_path / "a.jpg")
 
 
 def test_other_formats_are_refused_even_under_a_known_extension(tmp_path):
