@@ -8,7 +8,9 @@ import shlex
 
 import pytest
 
+from fixtures import backends
 from fixtures.compare.judging import limits
+from fixtures.compare.reading import metrics
 from fixtures.models import model_files, zoo
 from fixtures.plugins import options
 from tests import documented_keys
@@ -71,6 +73,23 @@ def test_the_page_of_limits_lists_every_metric(pages, root):
     table = pages[root / "docs" / "options.md"].partition("## Limits of a comparison")[2]
     names = re.findall(r"`([a-z0-9]+)`", " ".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE)))
     assert sorted(names) == sorted((*limits.DEFAULTS, limits.MISSING))
+
+
+def test_every_metric_has_a_limit():
+    assert {metric.gate for metric in (*metrics.SCALARS, metrics.LATENCY, metrics.SPEED_UP)} <= set(limits.DEFAULTS)
+
+
+def test_the_page_of_options_names_every_model(pages, root):
+    page = pages[root / "docs" / "options.md"]
+    assert [name for name in zoo.MODELS if name not in page] == []
+
+
+def test_the_page_of_options_names_every_twin_that_must_be_asked_for(pages, root):
+    page = pages[root / "docs" / "options.md"]
+    taken = {twin for tier in backends.default_tiers() for twin in tier}
+    assert [
+        twin for twin in backends.TWINS if twin not in (*taken, backends.REFERENCE) and f"`{twin}`" not in page
+    ] == []
 
 
 def test_the_page_of_the_json_names_every_key(pages, root):
