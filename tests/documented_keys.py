@@ -15,11 +15,12 @@ EXTRA_INFO = """
     energy_reason
 """.split()
 MACHINE_INFO = """
-    ram_bytes os jetpack l4t tensorrt torch2trt onnxruntime torch torchvision pillow cuda cudnn gpu driver power_mode
+    ram_bytes os jetpack l4t tensorrt tensorrt_rtx torch2trt onnxruntime torch torchvision pillow cuda cudnn gpu driver
+    power_mode
 """.split()
 SUITE = """
-    schema reference agreement accuracy predictions startup end_to_end throughput detection segmentation repeatability
-    mutants clocks images weights cases
+    schema reference agreement accuracy predictions startup builds end_to_end throughput detection segmentation
+    repeatability mutants clocks images weights cases
 """.split()
 ROWS = {
     "reference": """model twin batch_asked batch_dependent batch_change batch_limit batch_error repeats changes_input
@@ -30,7 +31,7 @@ ROWS = {
     "predictions": "model twin photographs".split(),
     "startup": """model twin model_load_s build_s load_s first_call_s second_call_s engine_bytes host_build_peak_bytes
         device_build_peak_bytes device_run_peak_bytes device_memory_source
-        host_run_peak_bytes host_memory_source export_s build_warnings
+        host_run_peak_bytes host_memory_source export_s engine_build_s compile_s build_warnings
         engine_load_s context_s cuda_context_s host_load_peak_bytes
         host_first_call_peak_bytes host_steady_peak_bytes device_load_peak_bytes device_first_call_peak_bytes
         device_steady_peak_bytes""".split(),

@@ -15,6 +15,7 @@ from fixtures.common.errors import UserError
 OF_PACKAGES = {
     "fixtures/machine/facts.py",
     "fixtures/tensorrt/package.py",
+    "fixtures/tensorrt/rtx.py",
     "fixtures/tensorrt/torch2trt_losses.py",
     "fixtures/compare/reading/load.py",
     "fixtures/compare/reading/run.py",
@@ -96,7 +97,7 @@ def named(path):
     """(line, text) of each place in the code of a file that names a backend or one of its twins; docstrings may."""
     names = {spec.backend for spec in TWINS.values()}
     shared = {"cpu", "eager"}  # Words of torch and of English; only their twins' names are names.
-    packages = {"onnxruntime", "tensorrt"}  # As identifiers they are what is imported.
+    packages = {"onnxruntime", "tensorrt", "tensorrt_rtx"}  # As identifiers they are what is imported.
     twin = re.compile(rf"\b({'|'.join(TWINS)})\b")
     modules = re.compile(rf"fixtures\.backends\.({'|'.join(names)})\b")
     alone = re.compile(rf"\b({'|'.join(names - shared)})\b", re.IGNORECASE)

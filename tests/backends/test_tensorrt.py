@@ -14,10 +14,8 @@ from fixtures.backends import tensorrt
 from fixtures.common import replay
 from fixtures.common.build_options import DEFAULT, BuildOptions
 from fixtures.common.errors import UserError
-from fixtures.models import zoo
 from tests.doubles import on_host
 from tests.doubles.small import built, load, photographs, relative_error, small_model
-from tests.doubles.tensorrt_double import VERSIONS
 
 TOLERANCE = {"fp32": 1e-5, "tf32": 1e-5, "fp16": 1e-2, "int8": 5e-2}
 
@@ -30,16 +28,6 @@ class TwoOutputs(nn.Module):
 class ManyOutputs(nn.Module):
     def forward(self, batch):
         return tuple(batch * (number + 1) for number in range(12))
-
-
-def lighter(model):
-    """The same structure, with 64 in the place of the 4096 that make alexnet and vgg16 weigh half a gigabyte."""
-    for parent in list(model.modules()):
-        for name, layer in parent.named_children():
-            if isinstance(layer, nn.Linear) and 4096 in (layer.in_features, layer.out_features):
-                sizes = [64 if size == 4096 else size for size in (layer.in_features, layer.out_features)]
-                setattr(parent, name, nn.Linear(*sizes))
-    return model
 
 
 @pytest.mark.parametrize("precision", tensorrt.PRECISIONS)
@@ -57,27 +45,6 @@ def test_an_engine_is_built_stored_loaded_and_agrees(trt, precision, tmp_path):
         assert loaded(batch).dtype == torch.float32
     assert relative_error(model(other), model(example)) > 2 * TOLERANCE[precision], "the batches must differ"
     assert [entry.name for entry in tmp_path.iterdir()] == ["artefact.engine"], "nothing but the engine is left"
-
-
-@pytest.mark.parametrize("name", [name for name, spec in zoo.MODELS.items() if spec.task == "classification"])
-def test_every_classifier_of_the_zoo_becomes_a_twin(name, monkeypatch, tmp_path):
-    trt = on_host.tensorrt(monkeypatch, VERSIONS[list(zoo.MODELS).index(name) % len(VERSIONS)])
-    torch.manual_seed(0)
-    model = lighter(zoo.build_module(zoo.MODELS[name]))
-    for parameter, tensor in model.state_dict().items():
-        if tensor.dim() > 1:
-            nn.init.kaiming_normal_(tensor)
-        elif tensor.is_floating_point():  # Biases and means around 0, scales and variances around 1.
-            tensor.normal_(0, 0.02).add_(0 if parameter.endswith(("bias", "mean")) else 1)
-    # The size of the published models where a layer needs it, else a smaller one.
-    example = photographs(size={"alexnet": 224, "vgg16": 224, "inception_v3": 96}.get(name, 64))
-    twin, _ = built(tensorrt, tmp_path, model, "fp32", example)
-    expected = model(example).detach()
-    assert relative_error(twin(example), expected) < 1e-4
-    assert relative_error(twin(-example), expected) > 1e-2, "the answer must depend on the photograph"
-    twin.close()
-    gc.collect()
-    assert not list(trt.double.alive)
 
 
 def test_the_answer_lies_in_a_fixed_buffer(trt, tmp_path):

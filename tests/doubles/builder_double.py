@@ -22,6 +22,7 @@ class INetworkDefinition:
         self._flags, self._onnx = flags, None
 
     num_inputs = property(lambda self: len(self._onnx.graph.input))
+    num_layers = property(lambda self: len(self._onnx.graph.node))
 
     def get_input(self, index: int) -> ITensor:
         entry = self._onnx.graph.input[index]

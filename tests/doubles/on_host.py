@@ -13,11 +13,11 @@ STREAM = 7
 
 
 def tensorrt(monkeypatch: Any, version: str) -> types.ModuleType:
-    """The double of this version as `import tensorrt` finds it; torch's current stream has the handle STREAM."""
+    """The double of this version as an import finds it; torch's current stream has the handle STREAM."""
     import torch
 
     trt = tensorrt_double.make(version)
-    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    monkeypatch.setitem(sys.modules, trt.__name__, trt)
     monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda device_index: STREAM, raising=False)
     return trt
 

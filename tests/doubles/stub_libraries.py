@@ -25,8 +25,14 @@ WHEELS = {
     "tensorrt-cu12-bindings==10.16.1.11": None,
     "tensorrt-cu12-bindings==11.0.0.114": None,
     "tensorrt-cu13-bindings==11.4.0.106": None,
+    "tensorrt-rtx-cu13-bindings==1.4.0.76": None,
+    "tensorrt-rtx-cu13-bindings==1.6.1.120": None,
 }
-LIBRARIES = ("libnvinfer.so", "libnvinfer_plugin.so", "libnvonnxparser.so", "libnvparsers.so")
+# What the bindings link to, by the package that they are.
+LIBRARIES = {
+    "tensorrt_bindings": ("libnvinfer.so", "libnvinfer_plugin.so", "libnvonnxparser.so", "libnvparsers.so"),
+    "tensorrt_rtx_bindings": ("libtensorrt_rtx.so", "libtensorrt_onnxparser_rtx.so"),
+}
 FUNCTIONS = (
     "createInferBuilder_INTERNAL", "createInferRefitter_INTERNAL", "createInferRuntime_INTERNAL",
     "createNvOnnxParser_INTERNAL", "createNvOnnxParserRefitter_INTERNAL", "getBuilderPluginRegistry",
@@ -71,15 +77,20 @@ def _pattern(requirement: str) -> str:
     return f"{name.replace('-', '_')}-{version}-cp{sys.version_info[0]}{sys.version_info[1]}-*.whl"
 
 
+def package_of(requirement: str) -> str:
+    """The package that the wheel brings."""
+    return "tensorrt_rtx_bindings" if requirement.startswith("tensorrt-rtx") else "tensorrt_bindings"
+
+
 def unpack(wheel_path: Path, folder: Path) -> Path:
     """Unpacks a wheel and puts stubs of its libraries beside its extension module; returns what to put on the path."""
     with zipfile.ZipFile(wheel_path) as archive:
         archive.extractall(folder)
-    package = folder / "tensorrt_bindings"
+    package = next(folder / name for name in LIBRARIES if (folder / name).is_dir())
     major = wheel_path.name.split("-")[1].split(".")[0]
     source, stub = folder / "stub.c", folder / "stub.so"
     source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in FUNCTIONS))
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", str(stub), str(source)], check=True)
-    for library in LIBRARIES:
+    for library in LIBRARIES[package.name]:
         shutil.copy(stub, package / f"{library}.{major}")  # The bindings look beside themselves ($ORIGIN).
     return folder

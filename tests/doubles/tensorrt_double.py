@@ -1,8 +1,8 @@
-"""An executing double of the part of the module tensorrt that the suite calls, for machines without a GPU.
+"""An executing double of the part of the modules tensorrt and tensorrt_rtx that the suite calls, for want of a GPU.
 
 `make("10.3.0")` gives a module with the names that this version offers and no others. It parses real ONNX files, runs
 them with ONNX Runtime on host pointers, and fails as the real one does: a parser with a list of errors, a builder and a
-runtime that return None after an error on the logger, a context that answers False. tests/test_tensorrt_contract.py
+runtime that return None after an error on the logger, a context that returns False. tests/tensorrt/test_contract.py
 holds it against the real bindings, so that it offers nothing that they do not.
 """
 
@@ -15,29 +15,37 @@ import warnings
 import weakref
 from typing import Any
 
-from tests.doubles import builder_double, engine_double
+from fixtures.tensorrt.package import RTX
+from tests.doubles import builder_double, engine_double, rtx_double
 
 VERSIONS = ("8.4.1.5", "8.6.1", "10.3.0", "10.13.3.9", "11.4.0.106")
+RTX_VERSIONS = ("1.6.1.120", "1.7.1.116")
+# The TensorRT whose API that of TensorRT for RTX is, but for what rtx_double.py adds.
+API_OF_RTX = (11, 0)
 
 
 def make(version: str) -> types.ModuleType:
-    """A module `tensorrt` of this version.
+    """A module `tensorrt` of this version, or `tensorrt_rtx` for one of RTX_VERSIONS.
 
     Its attribute `double` is for tests: `unsupported_kernels` (operators that no engine can be built with, as on a GPU
     too new), `timed` (how many layers each build timed afresh), `built` (the config of the last build), `alive`
-    (engines and contexts not yet freed), `calls` (what was done in which order: plugins, parse, deserialise).
+    (engines and contexts not yet freed), `calls` (what was done in which order: plugins, parse, deserialise), and of
+    TensorRT for RTX what `rtx_double.add` lists.
     """
-    trt = types.ModuleType("tensorrt")
-    trt.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
+    name = RTX.module if version in RTX_VERSIONS else "tensorrt"
+    trt = types.ModuleType(name)
+    trt.__spec__ = importlib.machinery.ModuleSpec(name, None)
     trt.__version__ = version
     trt.double = types.SimpleNamespace(
         unsupported_kernels=set(), timed=[], built=None, alive=weakref.WeakSet(), calls=[]
     )
-    numbers = tuple(int(part) for part in version.split("."))
+    numbers = API_OF_RTX if name == RTX.module else tuple(int(part) for part in version.split("."))
     _add_enumerations(trt, numbers)
     _add_loggers(trt)
     builder_double.add(trt, numbers)
     engine_double.add(trt, numbers)
+    if name == RTX.module:
+        rtx_double.add(trt)
     return trt
 
 

@@ -17,6 +17,7 @@ KEYS = {
     "jetpack",
     "l4t",
     "tensorrt",
+    "tensorrt_rtx",
     "torch2trt",
     "onnxruntime",
     "torch",

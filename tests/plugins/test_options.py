@@ -169,15 +169,21 @@ def test_default_twins_prefer_tensorrt_and_say_why(monkeypatch):
         monkeypatch.setattr(backends, "unavailable", lambda twin, device: None if twin in runnable else "not here")
         return selection.default_twins("cuda:0")
 
-    assert only("onnxruntime_fp32") == (("onnxruntime_fp32",), "no tensorrt or torch2trt or cuda_graph: not here")
+    assert only("onnxruntime_fp32") == (
+        ("onnxruntime_fp32",),
+        "no tensorrt or torch2trt or tensorrt_rtx or cuda_graph: not here",
+    )
     assert only("onnxruntime_fp32", "cuda_graph_fp32")[0] == ("cuda_graph_fp32",)
     assert only("onnxruntime_fp32", "tensorrt_fp16", "tensorrt_fp32")[0] == ("tensorrt_fp32", "tensorrt_fp16")
+    rtx = ("tensorrt_rtx_tf32", "tensorrt_rtx_fp16")
+    assert only(*rtx, "cuda_graph_fp32") == (rtx, "no tensorrt or torch2trt: not here")
+    assert only(*rtx, "tensorrt_fp32")[0] == ("tensorrt_fp32",)
     with pytest.raises(run_settings.UserError, match="no twin can run here: not here"):
         only()
 
 
 def test_collection_is_instant_and_imports_nothing_heavy(root):
-    heavy = "('torch', 'torchvision', 'onnxruntime', 'onnx', 'tensorrt', 'matplotlib', 'psutil')"
+    heavy = "('torch', 'torchvision', 'onnxruntime', 'onnx', 'tensorrt', 'tensorrt_rtx', 'matplotlib', 'psutil')"
     code = (
         "import sys, pytest; code = pytest.main(['benchmarks', '--collect-only', '-q']); "
         f"sys.exit(code or ' '.join(name for name in {heavy} if name in sys.modules) or None)"

@@ -1,4 +1,6 @@
-"""Looks up every name of TensorRT that the suite uses in an installed one: `python -m tests.tensorrt_contract`.
+"""Looks up every name of TensorRT that the suite uses in an installed one.
+
+`python -m tests.tensorrt.contract [MODULE]`; MODULE is `tensorrt` unless named, or `tensorrt_rtx`.
 
 The names are read from the suite's source, so that the list cannot go stale. A branch that this TensorRT does not take
 (`if hasattr(trt.ICudaEngine, …)`, `if strongly_typed(trt)`) is left out, because its test is evaluated on the real
@@ -17,12 +19,12 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from fixtures.backends.torch2trt import FIRST_WITHOUT_CALIBRATORS
 from fixtures.tensorrt import builder, logger
-from fixtures.tensorrt.package import numbers
+from fixtures.tensorrt.package import is_rtx, numbers
 from tests.doubles import tensorrt_double
 
 ROOT = Path(__file__).resolve().parents[2]
 ANY: Tuple[int, ...] = (10**6,)
-# Modules that touch TensorRT, and the first version with which they are not used.
+# Modules that touch TensorRT, and the first version with which they are not used; then those for TensorRT for RTX.
 MODULES = {
     "fixtures.tensorrt.builder": ANY,
     "fixtures.tensorrt.engine": ANY,
@@ -31,21 +33,26 @@ MODULES = {
     "fixtures.backends.tensorrt": ANY,
     "fixtures.backends.torch2trt": FIRST_WITHOUT_CALIBRATORS,
 }
+RTX_MODULES = {
+    **{name: ANY for name in MODULES if name.startswith("fixtures.tensorrt.")},
+    "fixtures.tensorrt.rtx": ANY,
+    "fixtures.backends.tensorrt_rtx": ANY,
+}
 # What the suite calls an object, and its class in TensorRT.
 OWNERS = {
     "builder": "Builder", "network": "INetworkDefinition", "parser": "OnnxParser", "error": "ParserError",
     "config": "IBuilderConfig", "cache": "ITimingCache", "memory": "IHostMemory", "runtime": "Runtime",
     "engine": "ICudaEngine", "context": "IExecutionContext", "profile": "IOptimizationProfile",
-    "network_input": "ITensor",
+    "network_input": "ITensor", "runtime_config": "IRuntimeConfig", "runtime_cache": "IRuntimeCache",
 }  # fmt: skip
 # What TensorRT gives that is no object of its own.
-PLAIN = {"at", "logger"}
+PLAIN = {"at", "logger", "layers", "members"}
 
 
 def missing(trt: ModuleType) -> List[str]:
     """`file:line name` of everything that the suite would use of this TensorRT and that it does not have."""
     found = []
-    for name, until in MODULES.items():
+    for name, until in (RTX_MODULES if is_rtx(trt) else MODULES).items():
         if numbers(trt.__version__) < until:
             module = importlib.import_module(name)
             source = Path(module.__file__).read_text(encoding="utf-8")
@@ -197,7 +204,7 @@ if __name__ == "__main__":
     imported = importlib.import_module(sys.argv[1] if len(sys.argv) > 1 else "tensorrt")
     report: Dict[str, Any] = {"version": imported.__version__, "missing": missing(imported)}
     report["callbacks_work"] = callbacks_work(imported)
-    if imported.__version__ in tensorrt_double.VERSIONS:
+    if imported.__version__ in tensorrt_double.VERSIONS + tensorrt_double.RTX_VERSIONS:
         report["double_alone"] = offered_by_the_double_alone(imported, imported.__version__)
     print(json.dumps(report, indent=2))
     sys.exit(bool(report["missing"] or report.get("double_alone") or not report["callbacks_work"]))

@@ -102,7 +102,7 @@ def test_a_file_that_is_no_model_is_refused(trt, tmp_path):
     path = tmp_path / "graph.onnx"
     path.write_bytes(b"")
     with pytest.raises(UserError, match="cannot read the model: file: Failed to parse the ONNX model"):
-        builder.write_engine(path, tmp_path / "x.engine", "fp32", BuildOptions(), "cpu")
+        builder.write_engine(trt, path, tmp_path / "x.engine", "fp32", BuildOptions(), "cpu")
 
 
 def test_an_engine_that_cannot_be_built_gives_the_logger_s_reason(trt, tmp_path):

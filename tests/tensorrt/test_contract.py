@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles import stub_libraries, tensorrt_double
-from tests.doubles.tensorrt_double import VERSIONS
+from tests.doubles.tensorrt_double import RTX_VERSIONS, VERSIONS
 from tests.tensorrt import contract as tensorrt_contract
 
 WANTED = os.environ.get(stub_libraries.FOLDER_VARIABLE) or os.environ.get("CI") == "true"
@@ -45,7 +45,7 @@ def test_every_name_is_in_the_real_bindings(requirement, wheels, tmp_path, root)
         pytest.skip(OUT_OF_REACH)
     bindings = stub_libraries.unpack(stub_libraries.wheel(requirement, wheels), tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.tensorrt_contract", "tensorrt_bindings"],
+        [sys.executable, "-m", "tests.tensorrt.contract", stub_libraries.package_of(requirement)],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(bindings)},
         capture_output=True,
@@ -55,7 +55,7 @@ def test_every_name_is_in_the_real_bindings(requirement, wheels, tmp_path, root)
     report = json.loads(done.stdout)
     assert report["version"] == requirement.partition("==")[2]
     assert report["missing"] == [], f"not in TensorRT {report['version']}: put it behind a branch on the version"
-    doubled = report["version"] in VERSIONS
+    doubled = report["version"] in VERSIONS + RTX_VERSIONS
     assert ("double_alone" in report) is doubled, "the double of this version was not held against it"
     if doubled:
         assert report["double_alone"] == [], "the double offers what the real one does not: take it out"
@@ -66,6 +66,7 @@ def test_every_name_is_in_the_real_bindings(requirement, wheels, tmp_path, root)
 def test_every_double_is_held_against_real_bindings_but_those_that_no_registry_has():
     real = {requirement.partition("==")[2] for requirement in stub_libraries.WHEELS}
     assert set(VERSIONS) - real == {"8.4.1.5"}, "8.4 and 8.5 came with JetPack and NVIDIA's own index alone"
+    assert set(RTX_VERSIONS) - real == {"1.7.1.116"}, "that one is installed whole, see test_real_rtx.py"
 
 
 def test_wheels_are_missing_only_where_the_table_says_so():
@@ -76,7 +77,7 @@ def test_wheels_are_missing_only_where_the_table_says_so():
     assert stub_libraries.without_wheel(old, (3, 13)) == f"{old} has no wheel for Python 3.13, 3.11 is the last"
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", VERSIONS + RTX_VERSIONS)
 def test_every_name_is_in_the_double(version):
     trt = tensorrt_double.make(version)
     assert tensorrt_contract.missing(trt) == []
