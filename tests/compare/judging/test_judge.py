@@ -7,8 +7,9 @@ import math
 
 import pytest
 
-from fixtures.compare.judging.judge import Pair, judge, judge_all
+from fixtures.compare.judging.judge import judge, judge_all
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
+from fixtures.compare.judging.pair import Pair
 from fixtures.compare.judging.shift import eager_s, shift, twin_to_eager
 from fixtures.compare.judging.verdict import BETTER, SAME, WORSE
 from fixtures.compare.reading.document import run_of

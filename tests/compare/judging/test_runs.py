@@ -141,8 +141,10 @@ def test_plain_files_compare_by_latency(compared):
 
 def test_one_run_is_reported(compared):
     document = data.document()
-    data.row(document, "cases", *TWIN).update(outcome="failed", reason="got 3")
     assert compared(document) == 0
+    data.row(document, "cases", *TWIN).update(outcome="failed", reason="got 3")
+    assert compared(document) == 1
+    assert compared.report["headline"] == "One run: 1 case failed"
     assert "resnet18 tensorrt_fp16: failed" in compared.out
     assert "45.0 MiB" in compared.out
 

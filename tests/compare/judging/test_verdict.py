@@ -194,7 +194,7 @@ def test_a_larger_growth_is_never_judged_milder(log, error, cases):
 
 def test_the_default_gate():
     gate = parse_gate(DEFAULT_FAIL_ON)
-    assert gate.fails_on == {"latency", "memory", "error", "top1", "accuracy", "missing"}
+    assert gate.fails_on == {"latency", "gpu", "memory", "error", "top1", "accuracy", "missing"}
     assert {name: limit.text for name, limit in gate.limits.items()} == {
         name: text for name, (text, _) in DEFAULTS.items()
     }
