@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from fixtures.compare.at_end import Asked, compare_at_end
+from fixtures.compare.at_end import Asked, compare_at_end, other_machine
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
 from fixtures.compare.reading.document import run_of
 from fixtures.plugins.baseline import _asked
@@ -193,6 +193,28 @@ def test_a_gate_without_a_baseline_or_of_unknown_names_is_refused(run, options, 
     refused = run(*options)
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines([f"ERROR: {said}"])
+
+
+def test_a_baseline_of_another_machine_is_refused_before_anything_runs(run, pytester):
+    assert run("--benchmark-json", "base.json").ret == 0
+    base = pytester.path / "base.json"
+    document = json.loads(base.read_text())
+    document["machine_info"]["cpu"] = {"brand_raw": "Xeon", "count": 99}
+    base.write_text(json.dumps(document))
+    refused = run("--baseline", "base.json")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(
+        ["ERROR: --baseline base.json is of another machine*: CPU 99 × Xeon in the baseline,*"]
+    )
+    assert "passed" not in refused.stdout.str()
+    assert run("--baseline", "base.json", "--allow-different").ret != pytest.ExitCode.USAGE_ERROR
+
+
+def test_the_machine_is_the_same_by_what_both_runs_say():
+    info = data.document()["machine_info"]
+    assert other_machine(BASE, info, {}) == ""
+    assert other_machine(BASE, {**info, "power_mode": "15W"}, {}) == "power mode MAXN in the baseline, 15W here"
+    assert other_machine(BASE, {**info, "jetpack": "7.0", "torch": "3.0"}, {}) == "", "software is what is compared"
 
 
 def test_a_baseline_that_cannot_be_read_is_refused_before_anything_runs(run, pytester):

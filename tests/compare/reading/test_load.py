@@ -16,6 +16,7 @@ from fixtures.compare.judging.report import make_report
 from fixtures.compare.reading.document import run_of
 from fixtures.compare.reading.load import load_run, load_runs
 from fixtures.compare.reading.run import Blocks, Name
+from fixtures.compare.writing.as_json import render as render_json
 from fixtures.compare.writing.markdown import render as render_markdown
 from fixtures.compare.writing.terminal import render
 from tests.helpers import compare_data as data
@@ -117,13 +118,32 @@ def test_a_test_that_failed_in_one_invocation_has_failed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "named"), [("tensorrt", "10.9", "TensorRT"), ("gpu", "Thor", "GPU"), ("torch", "2.9", "torch")]
+    ("key", "value", "named"),
+    [
+        ("tensorrt", "10.9", "TensorRT"),
+        ("gpu", "Thor", "GPU"),
+        ("torch", "2.9", "torch"),
+        ("driver", "99", "driver"),
+        ("onnxruntime", "1.99", "ONNX Runtime"),
+        ("torchvision", "0.99", "torchvision"),
+        ("os", "Other", "system"),
+    ],
 )
 def test_a_folder_of_several_machines_is_no_run(tmp_path, key, value, named):
     data.write(tmp_path, "0.json", data.document())
     data.write(tmp_path, "1.json", data.document(**{key: value}))
     with pytest.raises(UserError, match=f"differ in {named}.*history"):
         load_run(tmp_path, pytest.fail)
+
+
+def test_a_folder_of_several_commits_is_said(tmp_path):
+    for number, commit in enumerate(("aaaa", "bbbb", "aaaa")):
+        document = data.document(seed=number)
+        document["commit_info"]["id"] = commit
+        data.write(tmp_path, f"{number}.json", document)
+    told = []
+    load_run(tmp_path, told.append)
+    assert told == [f"{tmp_path}: one run, although its files are of 2 commits: aaaa, bbbb"]
 
 
 def test_a_folder_alone_is_a_history_by_date(tmp_path):
@@ -198,61 +218,6 @@ def test_nan_in_a_run_is_named_with_its_place(tmp_path):
         load_run(path, pytest.fail)
 
 
-DAMAGED = {
-    "empty": "",
-    "cut off": json.dumps(SMALL)[:5000],
-    "not JSON": "resnet18 4.2 ms",
-    "a list": "[]",
-    "a number": "1",
-    "no benchmarks": "{}",
-    "NaN": json.dumps(SMALL).replace('"top1": 0.98', '"top1": NaN'),
-    "infinite": json.dumps(SMALL).replace('"top1": 0.98', '"top1": 1e999'),
-    "negative": json.dumps(SMALL).replace('"top1": 0.98', '"top1": -1'),
-    "nested": "[" * 100_000,
-    "a huge number": '{"benchmarks": [], "machine_info": {"ram_bytes": ' + "9" * 5000 + "}}",
-    "another schema": json.dumps(SMALL).replace('"schema": 1', '"schema": 2'),
-    "no schema": json.dumps(SMALL).replace('"schema": 1', '"scheme": 1'),
-    "text for a number": json.dumps(SMALL).replace('"latency_p50_s": ', '"latency_p50_s": "x", "was": '),
-    "a block of 0 s": json.dumps(SMALL).replace('"twin": [', '"twin": [0, '),
-    "unpaired blocks": json.dumps(SMALL).replace('"eager": [', '"eager": [0.01, '),
-    "an unknown outcome": json.dumps(SMALL).replace('"passed"', '"perhaps"', 1),
-}
-
-
-@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
-def test_a_damaged_file_is_one_line_and_exit_code_2(tmp_path, capsys, text):
-    good = data.write(tmp_path, "good.json", SMALL)
-    bad = tmp_path / "bad.json"
-    bad.write_text(text)
-    assert text != json.dumps(SMALL)
-    assert main([str(good), str(bad)]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith(f"compare: {bad}")
-
-
-def test_a_file_that_is_no_text_or_not_there_is_one_line(tmp_path, capsys):
-    (tmp_path / "bad.json").write_bytes(b"\xff\xfe\x00")
-    for name in ("bad.json", "absent.json", "a\nb\x1b[31m.json"):
-        assert main([str(tmp_path / name)]) == 2
-        err = capsys.readouterr().err
-        assert err.count("\n") == 1
-        assert "\x1b" not in err
-    (tmp_path / "empty").mkdir()
-    assert main([str(tmp_path / "empty")]) == 2
-    assert "holds no .json file" in capsys.readouterr().err
-
-
-def test_a_wrong_value_is_named_with_its_place(tmp_path, capsys):
-    document = data.document()
-    document["benchmarks"][1]["extra_info"]["latency_p50_s"] = True
-    assert main([str(data.write(tmp_path, "run.json", document))]) == 2
-    assert (
-        "benchmarks[1].extra_info.latency_p50_s: expected a number, got true or false, True" in capsys.readouterr().err
-    )
-
-
 def test_names_are_fit_to_be_printed():
     document = data.document(node="a\x1b[31m\nb\u202e\ud800")
     assert run_of(document, "run").facts["node"] == "a\\x1b[31m\\nb\\u202e\\ud800"
@@ -278,7 +243,7 @@ def test_any_value_anywhere_is_compared_or_refused_in_one_line(changes):
         for compared in (runs, runs[::-1], [runs[1]] * 2, runs[1:]):
             report = make_report(compared, gate, allow_different=True)
             assert report.decision.exit_code in (0, 1, 2)
-            text = "\n".join(render(report, colour=False)) + render_markdown(report)
+            text = "\n".join(render(report, colour=False)) + render_markdown(report) + render_json(report)
             assert all(letter.isprintable() or letter == "\n" for letter in text)
     except UserError as error:
         assert "\n" not in str(error)
