@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from fixtures.common.errors import UserError
 from fixtures.images import folder as image_folder
 from fixtures.images.judged import Judged
 from fixtures.models.zoo import ModelSpec
-from fixtures.run.reference import _Sample, reference
+from fixtures.run.reference import BatchDependence, _Sample, reference
 from fixtures.run.session import Session
 
 GREYS = (10, 200, 60, 70, 80, 50, 40, 90, 75, 65, 55, 45)
@@ -157,6 +158,15 @@ def test_the_sample_is_spread_and_has_the_extremes(total):
     assert kept == sorted(kept) and 0 in kept and len(kept) <= 10
     assert {values.index(min(values)), values.index(max(values))} <= set(kept)
     assert max(after - before for before, after in zip(kept, [*kept[1:], total])) <= -(-total // 8)
+
+
+def test_the_note_names_the_images_and_the_reason():
+    assert BatchDependence(10, 2e-5, (), 1e-6).note == ""
+    note = BatchDependence(10, 2e-5, tuple("abcd"), 0.25).note
+    assert "in a batch of 10 they change on 4 of 10 images (a, b, c …), by up to 0.25 of the scale" in note
+    assert "keeps state or draws at random" in BatchDependence(10, 2e-5, ("a",), 0.25, repeats=False).note
+    assert "fails on a batch of 10 and not on one image: oops" in BatchDependence(10, 2e-5, error="oops").note
+    json.dumps(BatchDependence(10, 2e-5, ("a",), math.inf).as_dict(), allow_nan=False)
 
 
 class Scale(torch.nn.Module):

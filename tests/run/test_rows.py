@@ -133,3 +133,14 @@ def test_a_section_that_nothing_writes_is_refused():
     record = Record()
     record.add("latency", "m", "t")
     assert "latency" not in record.suite(), "the JSON has it as the benchmarks' extra_info"
+
+
+def test_notes_are_a_line_for_the_model_and_one_for_the_twin():
+    record = Record()
+    record.add("reference", "resnet18", "eager_fp32", notes=["depends on the batch"])
+    record.add("agreement", **CASE, notes=["depends on the batch", "TracerWarning: a constant"])
+    assert rows.note_lines(record) == [
+        " resnet18: depends on the batch",
+        " resnet18 tensorrt_fp16: TracerWarning: a constant",
+    ]
+    assert rows.note_lines(Record()) == []

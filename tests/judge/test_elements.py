@@ -1,14 +1,13 @@
-"""Whether outputs in a batch are those of each image alone: what counts as a change, and what is said of it."""
+"""The largest change of each image over all outputs: what counts, and on which scale."""
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy
 import pytest
 
-from fixtures.judge.batch_dependence import BatchDependence, changes, dependent, scales_of
+from fixtures.judge.elements import changes, scales_of
 
 ALONE = {"score": numpy.array([[4.0, 0.0], [2.0, 1.0], [-8.0, 1.0]]), "mask": numpy.array([[0], [1], [1]], numpy.uint8)}
 
@@ -17,7 +16,6 @@ def test_a_change_is_a_share_of_the_scale_over_all_outputs():
     together = {"score": ALONE["score"] + [[0, 0], [0, 0.5], [0, 0]], "mask": numpy.array([[1], [1], [0]], numpy.uint8)}
     found = changes(together, ALONE, scales_of(ALONE), 3)
     assert found == (1.0, 0.0625, 1.0), "unsigned 0 - 1 does not wrap"
-    assert dependent("abc", found, 0.0625) == ("a", "c") and dependent("abc", found, 0.06) == ("a", "c", "b")
     assert changes(ALONE, ALONE, scales_of(ALONE), 3) == (0, 0, 0)
 
 
@@ -36,12 +34,3 @@ def test_the_scale_of_zeros_and_of_nan_is_one():
     assert scales_of({"zeros": numpy.zeros((2, 2)), "nan": numpy.array([[math.nan]]), "none": numpy.ones((2, 0))}) == {
         "zeros": 1, "nan": 1, "none": 1,
     }  # fmt: skip
-
-
-def test_the_note_names_the_images_and_the_reason():
-    assert BatchDependence(10, 2e-5, (), 1e-6).note == ""
-    note = BatchDependence(10, 2e-5, tuple("abcd"), 0.25).note
-    assert "in a batch of 10 they change on 4 of 10 images (a, b, c …), by up to 0.25 of the scale" in note
-    assert "keeps state or draws at random" in BatchDependence(10, 2e-5, ("a",), 0.25, repeats=False).note
-    assert "fails on a batch of 10 and not on one image: oops" in BatchDependence(10, 2e-5, error="oops").note
-    json.dumps(BatchDependence(10, 2e-5, ("a",), math.inf).as_dict(), allow_nan=False)
