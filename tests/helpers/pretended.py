@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fixtures.common.build_options import DEFAULT
+from fixtures.models.weights import WeightsFile
 from fixtures.models.zoo import ModelSpec
 
 
@@ -16,7 +17,7 @@ def model(work, run_device="cpu", **settings):
     """`work(title, task, job, *arguments)` answers in the workers' place; settings: those beside the plain ones."""
     return types.SimpleNamespace(
         name="resnet18", run_device=run_device, spec=ModelSpec("resnet18"), module=nn.Identity(),
-        example=lambda size: torch.zeros(size, 3, 4, 4), weights_file=types.SimpleNamespace(path=Path("w"), digest="d"),
+        example=lambda size: torch.zeros(size, 3, 4, 4), weights_file=WeightsFile(Path("w"), "d"),
         session=types.SimpleNamespace(
             work=work, record=types.SimpleNamespace(facts={}),
             settings=types.SimpleNamespace(

@@ -14,20 +14,22 @@ import pytest
 
 from fixtures.backends import TWINS
 from fixtures.common.build_options import DEFAULT
-from fixtures.images import folder as image_folder
 from fixtures.machine import facts as machine_facts
+from fixtures.models import own_code
+from fixtures.models.weights import WeightsFile
 from fixtures.models.zoo import MODELS, ModelSpec
 from fixtures.run import engine_key
 from fixtures.run.worker import Job
 
 SPEC, TWIN = MODELS["resnet18"], TWINS["onnxruntime_fp32"]
 JOB = Job("resnet18", TWIN.name, Path("w.pth"), numpy.zeros((1, 3, 8, 8), "float32"), "cpu", DEFAULT)
+WEIGHTS, OTHER_WEIGHTS = WeightsFile(Path("w.pth"), "a" * 64), WeightsFile(Path("w.pth"), "b" * 64)
 OWN = ModelSpec("own", builder=lambda: None, preprocess=lambda picture: picture)
 
 
 def test_the_key_can_be_written_and_is_the_same_for_the_same_engine():
-    found = engine_key.facts(SPEC, TWIN, "a" * 64, JOB)
-    assert found == engine_key.facts(SPEC, TWIN, "a" * 64, JOB)
+    found = engine_key.facts(SPEC, TWIN, WEIGHTS, JOB)
+    assert found == engine_key.facts(SPEC, TWIN, WEIGHTS, JOB)
     assert json.loads(json.dumps(found)) == found
     assert {"model", "weights", "input_shape", "backend", "precision", "recipe", "torchvision"} <= set(found)
 
@@ -35,39 +37,50 @@ def test_the_key_can_be_written_and_is_the_same_for_the_same_engine():
 @pytest.mark.parametrize(
     "spec, twin, weights, job",
     [
-        (MODELS["resnet50"], TWIN, "a", JOB),
-        (SPEC, TWINS["onnxruntime_int8"], "a", JOB),
-        (SPEC, TWIN, "b", JOB),
-        (SPEC, TWIN, "a", replace(JOB, example=numpy.zeros((2, 3, 8, 8), "float32"))),
+        (MODELS["resnet50"], TWIN, WEIGHTS, JOB),
+        (SPEC, TWINS["onnxruntime_int8"], WEIGHTS, JOB),
+        (SPEC, TWIN, OTHER_WEIGHTS, JOB),
+        (SPEC, TWIN, WEIGHTS, replace(JOB, example=numpy.zeros((2, 3, 8, 8), "float32"))),
     ],
     ids=["model", "precision", "weights", "shape"],
 )
 def test_another_model_precision_state_or_shape_is_another_engine(spec, twin, weights, job):
-    assert engine_key.facts(spec, twin, weights, job) != engine_key.facts(SPEC, TWIN, "a", JOB)
+    assert engine_key.facts(spec, twin, weights, job) != engine_key.facts(SPEC, TWIN, WEIGHTS, JOB)
 
 
 def test_the_options_of_the_builder_and_what_they_are_called_count():
     spec = replace(OWN, builder_options={"width": 1})
-    assert engine_key.facts(spec, TWIN, "a", JOB)["options"] == {"width": "1"}
+    assert engine_key.facts(spec, TWIN, WEIGHTS, JOB)["options"] == {"width": "1"}
     for options in ({}, {"width": 2}, {"depth": 1}):
         other = replace(OWN, builder_options=options)
-        assert engine_key.facts(other, TWIN, "a", JOB) != engine_key.facts(spec, TWIN, "a", JOB)
+        assert engine_key.facts(other, TWIN, WEIGHTS, JOB) != engine_key.facts(spec, TWIN, WEIGHTS, JOB)
 
 
-def test_the_photographs_of_calibration_count_for_int8_alone(monkeypatch):
-    int8 = TWINS["onnxruntime_int8"]
-    before = [engine_key.facts(SPEC, twin, "a", JOB) for twin in (int8, TWIN)]
-    assert before[0]["calibration"] == image_folder.digest(image_folder.calibration_photographs())
-    photographs = image_folder.calibration_photographs()[1:]
-    monkeypatch.setattr(image_folder, "calibration_photographs", lambda: photographs)
-    after = [engine_key.facts(SPEC, twin, "a", JOB) for twin in (int8, TWIN)]
-    assert after[0]["calibration"] == image_folder.digest(photographs) != before[0]["calibration"]
-    assert after[1] == before[1] and "calibration" not in after[1]
+def test_what_it_is_calibrated_with_counts():
+    images = numpy.zeros((14, 3, 8, 8), "float32")
+    keys = [engine_key.facts(SPEC, TWIN, WEIGHTS, replace(JOB, calibration=batch)) for batch in (images, images + 1)]
+    assert keys[0] == engine_key.facts(SPEC, TWIN, WEIGHTS, replace(JOB, calibration=images.copy()))
+    assert keys[0] != keys[1] and "calibration" not in engine_key.facts(SPEC, TWIN, WEIGHTS, JOB)
+
+
+def test_what_an_own_model_is_built_from_counts():
+    keys = [
+        engine_key.facts(OWN, TWIN, replace(WEIGHTS, code={"sources": [f"net.py {digest}"]}), JOB) for digest in "ab"
+    ]
+    assert keys[0] != keys[1] and json.loads(json.dumps(keys[0])) == keys[0]
+
+
+def test_another_timm_is_another_engine_of_its_models_alone(monkeypatch):
+    keys = []
+    for version in ("1.0.9", "1.0.15"):
+        monkeypatch.setattr(own_code, "package", lambda name, version=version: f"{name} {version}")
+        keys.append([engine_key.facts(spec, TWIN, WEIGHTS, JOB) for spec in (ModelSpec("timm/resnet18"), SPEC)])
+    assert keys[0][0] != keys[1][0] and keys[0][1] == keys[1][1]
 
 
 def test_the_device_and_the_choices_of_the_build_are_the_backend_s_to_count(monkeypatch):
     monkeypatch.setattr(type(TWIN), "key_facts", lambda self, device, options=None: {"counted": (device, options)})
-    assert engine_key.facts(SPEC, TWIN, "a", JOB)["counted"] == ("cpu", DEFAULT)
+    assert engine_key.facts(SPEC, TWIN, WEIGHTS, JOB)["counted"] == ("cpu", DEFAULT)
 
 
 def test_the_recipe_is_twelve_digits():
@@ -75,9 +88,9 @@ def test_the_recipe_is_twelve_digits():
 
 
 def test_another_torchvision_is_another_engine(monkeypatch):
-    before, found = engine_key.facts(SPEC, TWIN, "a", JOB), machine_facts.facts("cpu")
+    before, found = engine_key.facts(SPEC, TWIN, WEIGHTS, JOB), machine_facts.facts("cpu")
     monkeypatch.setattr(machine_facts, "facts", lambda run_device: {**found, "torchvision": "0.0.1"})
-    assert engine_key.facts(SPEC, TWIN, "a", JOB) == {**before, "torchvision": "0.0.1"}
+    assert engine_key.facts(SPEC, TWIN, WEIGHTS, JOB) == {**before, "torchvision": "0.0.1"}
 
 
 # Each is imported by another of them, by the backend at its top, or within a function.
@@ -126,5 +139,5 @@ def test_the_user_s_file_counts_for_the_user_s_models_alone(tmp_path):
     for text in ("# one\n", "# another\n"):
         path = tmp_path / f"{len(keys)}.py"
         path.write_text(text)
-        keys.append([engine_key.facts(spec, TWIN, "a", JOB, [path]) for spec in (OWN, SPEC)])
+        keys.append([engine_key.facts(spec, TWIN, WEIGHTS, JOB, [path]) for spec in (OWN, SPEC)])
     assert keys[0][0] != keys[1][0] and keys[0][1] == keys[1][1]
