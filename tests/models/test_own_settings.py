@@ -24,6 +24,17 @@ class Net(nn.Module):
         vars(self).update(held)
 
 
+class Calls(nn.Module):
+    """Calls a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, batch):
+        return self.function(batch)
+
+
 def closed(scale):
     return lambda x: x * scale
 
@@ -62,6 +73,8 @@ DIFFERENT = {
     "a layer without weights": (nn.Sequential(nn.ReLU()), nn.Sequential(nn.Tanh())),
     "a layer's own setting": (nn.Sequential(nn.LeakyReLU(0.1)), nn.Sequential(nn.LeakyReLU(0.2))),
     "the order of layers": (nn.Sequential(nn.ReLU(), nn.Tanh()), nn.Sequential(nn.Tanh(), nn.ReLU())),
+    "a graph of torch.fx": tuple(map(torch.fx.symbolic_trace, (nn.Sequential(nn.ReLU()), nn.Sequential(nn.Tanh())))),
+    "what a graph of torch.fx calls": tuple(map(torch.fx.symbolic_trace, (Calls(torch.relu), Calls(torch.tanh)))),
     "TorchScript": (torch.jit.script(nn.Sequential(nn.ReLU())), torch.jit.script(nn.Sequential(nn.Tanh()))),
 }  # fmt: skip
 
