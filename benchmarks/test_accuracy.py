@@ -1,4 +1,4 @@
-"""Labels: the twin is right as often as eager, within one point; absolute accuracy is recorded, not judged."""
+"""Labels: the twin is right as often as eager, within one percentage point; accuracy itself is not judged."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fixtures.judge.verdict import assert_verdict
 
 @pytest.mark.task("classification")
 def test_accuracy(model, twin, session):
-    """Top-1 and top-5 on the photographs that have labels."""
+    """Top-1 and top-5 on the labelled images."""
     if (model.labels < 0).all():
-        pytest.skip("the photographs have no labels")
+        pytest.skip("the images have no labels")
     logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     ours, eagers = accuracy(logits, model.labels), accuracy(reference, model.labels)
     for name, figures in ((twin.name, ours), (REFERENCE, eagers)):

@@ -11,7 +11,7 @@ from fixtures.judge.verdict import assert_verdict
 def test_agreement(model, twin, session, record, tmp_path):
     """Relative to the reference's scale, over 50 images that the twin was not built with.
 
-    If a detector or segmenter fails, the picture of the worst image is kept.
+    If a detector or segmenter fails, a drawing of the worst image is kept.
     """
     verdict = agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs, twin.run_device)
     verdict = verdict.noted(twin.notes)

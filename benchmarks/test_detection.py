@@ -1,4 +1,4 @@
-"""Boxes: what the twin finds on each photograph is what eager finds, matched one to one by class and IoU."""
+"""Boxes: the twin finds what eager finds on each image, matched one to one by class and IoU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fixtures.judge.verdict import assert_verdict
 
 @pytest.mark.task("detection")
 def test_detection(model, twin, session, record, tmp_path):
-    """From raw outputs to boxes by torchvision's own code; the picture of the worst photograph stays with a failure."""
+    """From raw outputs to boxes by torchvision's own code. A failure keeps a drawing of the worst image."""
     detector, photographs = model.detector, model.judged.readable
     ours, eagers = (detector.boxes_of(outputs, photographs) for outputs in (twin.outputs, model.reference))
     fault = stand_in_fault(eagers) if model.weights_kind == "calibrated" and model.sees_bundled else ""

@@ -1,4 +1,4 @@
-"""End to end: from an image file to a prediction with names and probabilities, as in a camera's loop."""
+"""End-to-end: from an image file to a prediction with names and probabilities, as in a camera's loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latency: steady calls of the twin in blocks that alternate with eager's, recorded through pytest-benchmark."""
+"""Latency: steady calls of the twin in blocks that alternate with eager's, recorded by pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fixtures.common.outputs import to_numpy
 
 @pytest.mark.with_reference
 def test_latency(model, twin, batch_size, session, benchmark):
-    """Records percentiles, frames per second and the speed-up; the answer must be of the batch's size."""
+    """Records percentiles, frames per second and the speed-up. The output must have the batch's size."""
     with out_of_memory.recorded(model, twin, batch_size):
         answer = measure(benchmark, model, twin, batch_size)
     session.record.add("latency", **{"model": model.name, "twin": twin.name, **benchmark.extra_info})

@@ -1,4 +1,4 @@
-"""Masks: the twin gives each pixel eager's class, but for the few on a border."""
+"""Masks: the twin gives each pixel eager's class, except for a few at borders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fixtures.judge.verdict import assert_verdict
 
 @pytest.mark.task("segmentation")
 def test_segmentation(model, twin, session, record, tmp_path):
-    """Pixels that change class and the masks' mean IoU; the worst photograph's picture stays with a failure."""
+    """Pixels that change class, and the masks' mean IoU. A failure keeps a drawing of the worst image."""
     ours, eagers = masks_of(twin.outputs["out"]), masks_of(model.reference["out"])
     verdict = judge_masks(ours, eagers, TABLE[twin.precision], model.photographs)
     record("segmentation", **verdict.as_dict())

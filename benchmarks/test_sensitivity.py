@@ -1,4 +1,4 @@
-"""Proof that the checks can fail: wrong twins, made from the right one, are refused by the check that owns them."""
+"""Proof that the checks can fail: each must catch the deliberately broken twins (mutants) assigned to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fixtures.judge.verdict import assert_verdict
 
 
 def test_sensitivity(model, twin, record):
-    """A mutant that survives fails the run and names the check that slept."""
+    """A mutant that passes fails the run, and the check that missed it is named."""
     sensitivity = try_mutants(model, twin)
     record("mutants", **sensitivity.as_dict())
     assert_verdict(sensitivity, title(model, twin, sensitivity))

@@ -1,4 +1,4 @@
-"""Decisions: the twin's top-1 is eager's on every judged photograph; the overlap of the top-5 is recorded."""
+"""Decisions: the twin's top-1 is eager's on every judged image; the overlap of the top-5 is recorded."""
 
 from __future__ import annotations
 

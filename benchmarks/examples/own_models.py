@@ -9,7 +9,7 @@ from fixtures.models import ModelSpec
 
 
 def seeded(module: torch.nn.Module) -> torch.nn.Module:
-    """The module with weights drawn from a seed: a builder must give the same ones each time. Yours loads a file."""
+    """The module with seeded weights: a builder must return the same ones each time. Yours loads a checkpoint."""
     generator = torch.Generator().manual_seed(0)
     for tensor in module.state_dict().values():
         if tensor.is_floating_point():
@@ -18,7 +18,7 @@ def seeded(module: torch.nn.Module) -> torch.nn.Module:
 
 
 class Pointwise(torch.nn.Module):
-    """Batch norm, ReLU, sigmoid and tanh of the picture: nothing but pointwise layers, which any TensorRT can run."""
+    """Batch norm, ReLU, sigmoid and tanh of the image: only pointwise layers, which any TensorRT can run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Pointwise(torch.nn.Module):
 
 
 class Pair(torch.nn.Module):
-    """Two inputs, the picture small and large, and a dict of two outputs."""
+    """Two inputs, the image small and large, and a dict of two outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,25 +49,25 @@ class Pair(torch.nn.Module):
 
 
 def classifier() -> torch.nn.Module:
-    """Four classes on pictures of 32×32."""
+    """Four classes, on images of 32×32."""
     layers = [torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 15 * 15, 4)]
     return seeded(torch.nn.Sequential(*layers))
 
 
 def preprocess(size: int) -> Compose:
-    """A picture as size×size, roughly from -1 to 1."""
+    """An image as size×size, roughly from -1 to 1."""
     return Compose([Resize([size, size]), ToTensor(), Normalize([0.5] * 3, [0.5] * 3)])
 
 
-def small_and_large(picture: object) -> tuple:
-    """One tensor for each input."""
-    return preprocess(32)(picture), preprocess(64)(picture)
+def small_and_large(image: object) -> tuple:
+    """One tensor per input."""
+    return preprocess(32)(image), preprocess(64)(image)
 
 
 MODELS = [
     # Only numbers are compared.
     ModelSpec("pointwise", task="tensor", builder=Pointwise, preprocess=preprocess(128)),
-    # Several inputs and outputs; a tolerance of its own for fp16; the others have the table's.
+    # Several inputs and outputs. Its own tolerance for fp16; other precisions use the table's.
     ModelSpec(
         "pair",
         task="tensor",
@@ -75,7 +75,7 @@ MODELS = [
         preprocess=small_and_large,
         tolerances={"fp16": 0.02},
     ),
-    # Decisions too, and accuracy where the photographs have these labels; one engine for batches of 1 to 8.
+    # Top-1 too, and accuracy if the images have these labels. One engine for batches of 1 to 8.
     ModelSpec(
         "four_classes",
         builder=classifier,

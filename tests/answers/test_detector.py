@@ -190,7 +190,7 @@ def test_numbers_that_do_not_agree_leave_the_worst_photographs_picture(task, det
     verdict = agree_all(wrong, case.reference, tolerance("fp32", "own"), NAMES)
     drawn = pictures.path_of(tmp_path, "tiny", "x", NAMES[2])
     words = pictures.keep_worst(tmp_path, model, twin, verdict)
-    assert words == ("" if task == "tensor" else f" (picture: {drawn}, eager on the left)")
+    assert words == ("" if task == "tensor" else f" (drawing: {drawn}, eager on the left)")
     assert drawn.is_file() == (task != "tensor")
     right = agree_all(case.reference, case.reference, tolerance("fp32", "own"), NAMES)
     refused = agree_all({}, case.reference, tolerance("fp32", "own"), NAMES)

@@ -1,4 +1,4 @@
-"""Tests of batches that are too large: what is taken for an exhausted memory, and that the run goes on."""
+"""Tests of batches that are too large: which errors mean that memory ran out, and that the run goes on."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def case():
 
 def test_a_batch_too_large_is_recorded_freed_and_skipped(case):
     model, twin = case
-    said = "out of memory at a batch size of 512: RuntimeError: CUDA out"
+    said = "out of memory at batch size 512: RuntimeError: CUDA out"
     with pytest.raises(pytest.skip.Exception, match=said), recorded(model, twin, 512):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
     (row,) = model.session.record.suite()["throughput"]
@@ -69,7 +69,7 @@ def test_a_batch_too_large_is_recorded_freed_and_skipped(case):
 
 
 def test_where_not_even_the_smallest_batch_fits_the_case_fails(case):
-    with pytest.raises(pytest.fail.Exception, match="^out of memory at a batch size of 8: Memory"), recorded(*case, 8):
+    with pytest.raises(pytest.fail.Exception, match="^out of memory at batch size 8: Memory"), recorded(*case, 8):
         raise MemoryError
     (row,) = case[0].session.record.suite()["throughput"]
     assert (row["batch_size"], row["latency_p50_s"]) == (8, None) and row["out_of_memory"].startswith("MemoryError")

@@ -1,4 +1,4 @@
-"""Tests of the pictures of boxes and masks: what is drawn, when, and where."""
+"""Tests of the drawings of boxes and masks: what is drawn, when, and where."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from fixtures.images import decoding
 from fixtures.images import folder as image_folder
 from tests.model_files import tiny_dense
 
-PHOTOGRAPHS = image_folder.judged_photographs(image_folder.BUNDLED)[:5]
-NAMES = [photograph.name for photograph in PHOTOGRAPHS]
+IMAGES = image_folder.judged_photographs(image_folder.BUNDLED)[:5]
+NAMES = [image.name for image in IMAGES]
 
 
-def test_pictures_show_eager_on_the_left_and_the_twin_on_the_right(tmp_path):
-    photograph = PHOTOGRAPHS[0]
+def test_drawings_show_eager_on_the_left_and_the_twin_on_the_right(tmp_path):
+    image = IMAGES[0]
     one = Boxes(numpy.array([[10, 10, 60, 60]], numpy.float32), numpy.array([0.5]), numpy.array([1]))
     none = Boxes(one.boxes[:0], one.scores[:0], one.labels[:0])
     path = pictures.path_of(tmp_path / "new", "tiny", "x", "folder/bee.jpg")
-    pictures.save_boxes(path, photograph, (one, none), tiny_dense.CLASSES)
-    original, drawn = decoding.open_rgb(photograph.path), Image.open(path)
+    pictures.save_boxes(path, image, (one, none), tiny_dense.CLASSES)
+    original, drawn = decoding.open_rgb(image.path), Image.open(path)
     assert path.name == "folder-bee.jpg.png" and drawn.size == (2 * original.width, original.height)
     right = drawn.crop((original.width, 0, *drawn.size))
     assert numpy.array_equal(numpy.asarray(right), numpy.asarray(original)), "nothing was found there"
@@ -36,15 +36,15 @@ def test_pictures_show_eager_on_the_left_and_the_twin_on_the_right(tmp_path):
 def test_a_box_that_is_not_finite_is_not_drawn(tmp_path):
     corners = numpy.array([[10, 10, 60, 60], [10, numpy.nan, 60, 90], [10, 10, numpy.inf, 90]], numpy.float32)
     both = [Boxes(corners[rows], numpy.ones(len(rows)), numpy.ones(len(rows), int)) for rows in ([0], [0, 1, 2])]
-    path = pictures.save_boxes(tmp_path / "bee.png", PHOTOGRAPHS[0], both, tiny_dense.CLASSES)
+    path = pictures.save_boxes(tmp_path / "bee.png", IMAGES[0], both, tiny_dense.CLASSES)
     left, right = numpy.split(numpy.asarray(Image.open(path)), 2, axis=1)
     assert numpy.array_equal(left, right)
 
 
-def test_pictures_of_masks_have_the_masks_size(tmp_path):
+def test_drawings_of_masks_have_the_masks_size(tmp_path):
     mask = numpy.zeros((20, 30), int)
     mask[:, 15:] = 2
-    path = pictures.save_masks(tmp_path / "mask.png", PHOTOGRAPHS[0], (mask, numpy.zeros_like(mask)))
+    path = pictures.save_masks(tmp_path / "mask.png", IMAGES[0], (mask, numpy.zeros_like(mask)))
     drawn = numpy.asarray(Image.open(path)).astype(int)
     assert drawn.shape == (20, 60, 3)
     assert (drawn[:, :15] == drawn[:, 30:45]).all() and (drawn[:, 15:30] != drawn[:, 45:]).any()
@@ -63,7 +63,7 @@ class Verdict:
 @pytest.mark.parametrize(("asked", "ok", "drawn"), [
     (False, True, []), (False, False, [2]), (True, True, [0, 1, 2, 3]), (True, False, [0, 1, 2, 3]),
 ])  # fmt: skip
-def test_a_failure_always_leaves_the_worst_photographs_picture(asked, ok, drawn, tmp_path):
+def test_a_failure_always_keeps_a_drawing_of_the_worst_image(asked, ok, drawn, tmp_path):
     model, twin = types.SimpleNamespace(name="tiny", photographs=NAMES[:4]), types.SimpleNamespace(name="x")
     seen = {}
 
@@ -76,10 +76,10 @@ def test_a_failure_always_leaves_the_worst_photographs_picture(asked, ok, drawn,
     assert list(seen) == drawn and all(
         (tmp_path / ("asked" if asked else "spare")) in seen[one].parents for one in seen
     )
-    assert words == ("" if ok else f" (picture: {seen[2]}, eager on the left)")
+    assert words == ("" if ok else f" (drawing: {seen[2]}, eager on the left)")
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file.* cannot be written .*; name another folder$"):
-        pictures.save_masks(tmp_path / "file" / "x.png", PHOTOGRAPHS[0], [numpy.zeros((4, 4), int)] * 2)
+        pictures.save_masks(tmp_path / "file" / "x.png", IMAGES[0], [numpy.zeros((4, 4), int)] * 2)

@@ -1,4 +1,4 @@
-"""Tests of the second build: it is the first one's in everything but the timing cache. Its figures: test_suite.py."""
+"""Tests of the second build: it differs from the first only in the timing cache. Its figures: test_suite.py."""
 
 from __future__ import annotations
 

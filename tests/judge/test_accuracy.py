@@ -1,4 +1,4 @@
-"""Accuracy against labels, by hand: what counts as right, and what a twin may lose of eager's."""
+"""Accuracy against labels, by hand: what counts as right, and how much a twin may lose."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_accuracy_without_labels_is_none():
     assert found.top1 is found.top5 is None
 
 
-def test_an_answer_that_is_not_finite_is_wrong_and_of_equals_the_first_is_given():
+def test_an_output_that_is_not_finite_is_wrong_and_the_first_of_equal_logits_counts():
     logits = CLASSES.copy()
     logits[1, 1] = math.inf
     logits[2, 3] = math.nan
@@ -37,8 +37,8 @@ def test_an_answer_that_is_not_finite_is_wrong_and_of_equals_the_first_is_given(
 
 
 @pytest.mark.parametrize("label", [4, 1000, -2])
-def test_a_label_that_is_no_class_is_refused(label):
-    with pytest.raises(UserError, match=f"label {label} is no class of a model with 4; correct the labels"):
+def test_a_label_without_a_class_is_refused(label):
+    with pytest.raises(UserError, match=f"label {label}: the model has 4 classes, from 0; correct the labels"):
         accuracy(CLASSES[:2], numpy.array([3, label]))
 
 
@@ -46,14 +46,14 @@ def test_a_label_that_is_no_class_is_refused(label):
     ("total", "lost", "passes"),
     [(50, 0, True), (50, 1, False), (99, 1, False), (100, 1, True), (100, 2, False), (200, 2, True), (200, 3, False)],
 )
-def test_one_point_is_counted_in_whole_photographs(total, lost, passes):
+def test_one_point_is_counted_in_whole_images(total, lost, passes):
     eager = Accuracy(40, 45, total)
     for twin in (Accuracy(40 - lost, 45, total), Accuracy(40, 45 - lost, total)):
         assert bool(accuracy_drop(twin, eager)) == passes
     assert accuracy_drop(Accuracy(40 + lost, 45 + lost, total), eager)
 
 
-def test_a_gain_in_top5_does_not_pay_for_a_loss_in_top1():
+def test_a_gain_in_top5_does_not_offset_a_loss_in_top1():
     found = accuracy_drop(Accuracy(39, 46, 50), Accuracy(40, 45, 50))
     assert not found
     assert (found.top1_lost, found.top5_lost, found.allowed) == (1, -1, 0)
@@ -69,22 +69,22 @@ def test_accuracies_that_cannot_be_compared_are_refused(totals):
     found = accuracy_drop(Accuracy(0, 0, totals[0]), Accuracy(0, 0, totals[1]))
     assert not found
     assert found.report("x") == (
-        "x: no labels, or not the same photographs in both\nGive labels, or leave accuracy out."
+        "x: no labels, or different images on the two sides\nGive labels, or leave accuracy out."
     )  # fmt: skip
 
 
-def test_the_report_of_accuracy_says_what_a_photograph_is_worth():
+def test_the_report_says_how_many_points_one_image_is():
     assert accuracy_drop(Accuracy(39, 46, 50), Accuracy(40, 45, 50)).report("x").splitlines() == [
         "x: the twin is not right as often as eager",
-        "  got        1 photographs lost in top-1, -1 in top-5, net",
+        "  got        1 images lost in top-1, -1 in top-5, net",
         "  expected   at most 0",
-        "  tolerance  1 points; one of the 50 labelled photographs is 2 points",
-        "The verdict on top-1 names the photographs; more labelled photographs make the limit finer.",
+        "  tolerance  1 points; one of the 50 labelled images is 2 points",
+        "The verdict on top-1 names the images. More labelled images make the limit finer.",
     ]
     assert accuracy_drop(Accuracy(1, 1, 1), Accuracy(1, 1, 1))
     report = accuracy_drop(Accuracy(30, 30, 32), Accuracy(30, 30, 32)).report("x")
     assert report.startswith("x: the twin is right as often")
-    assert "one of the 32 labelled photographs is 3.1 points" in report
+    assert "one of the 32 labelled images is 3.1 points" in report
 
 
 @pytest.mark.parametrize("kind", [Accuracy, AccuracyDrop])

@@ -1,4 +1,4 @@
-"""Decisions: exact boundaries of what is excused, by hand, and what the report says."""
+"""Decisions: the exact limits of what is excused, by hand, and what the report says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def names(count):
 
 
 def decided(count, margin=4.0):
-    """Reference logits (count, 4): class i mod 4 has 8, the next class `margin` less, the others far less."""
+    """Reference logits (count, 4): 8 for class i mod 4, `margin` less for the next class, far less for the others."""
     logits = numpy.full((count, 4), -8.0)
     rows = numpy.arange(count)
     logits[rows, rows % 4] = 8
@@ -35,7 +35,7 @@ def decided(count, margin=4.0):
 
 
 def flipped(reference, *rows):
-    """The logits, in which these photographs' best and second best class have changed places."""
+    """The logits, with the best and second best class of these images swapped."""
     logits = reference.copy()
     for row in rows:
         first, second = row % 4, (row + 1) % 4
@@ -49,14 +49,14 @@ def test_the_same_decisions():
     assert (found.same, found.total, found.agreement, found.flips, found.excused) == (3, 3, 1.0, (), 0)
 
 
-def test_a_flip_names_the_photograph_and_both_classes():
+def test_a_flip_names_the_image_and_both_classes():
     found = top1(flipped(decided(5), 2), decided(5), LIMIT, names(5), CATEGORIES)
     assert not found
     assert (found.same, found.total, found.agreement, found.excused) == (4, 5, 0.8, 0)
     (flip,) = found.flips
     assert (flip.photograph, flip.expected, flip.got, flip.margin, flip.excusable_margin) == ("2.jpg", 2, 3, 4.0, 0.5)
     assert str(flip) == "2.jpg: got dog, expected cat (reference margin 4, excusable 0.5)"
-    assert found.reason == "1 of 5 photographs are decided otherwise"
+    assert found.reason == "1 of 5 images have another top-1"
 
 
 def test_classes_without_names_go_by_number():
@@ -94,7 +94,7 @@ def test_a_jump_to_a_class_far_behind_is_not_excused_by_a_close_second_best():
 
 
 @pytest.mark.parametrize(("count", "allowed"), [(8, 0), (49, 0), (50, 1), (99, 1), (100, 2), (149, 2)])
-def test_at_most_one_flip_in_fifty_photographs_is_excused(count, allowed):
+def test_at_most_one_flip_in_fifty_images_is_excused(count, allowed):
     reference = decided(count, margin=0.25)
     for flips in range(4):
         found = top1(flipped(reference, *range(flips)), reference, LIMIT, names(count))
@@ -117,7 +117,7 @@ def test_an_excusable_and_an_inexcusable_flip():
     found = top1(flipped(reference, 3, 8), reference, LIMIT, names(100))
     assert not found
     assert [flip.photograph for flip in found.flips] == ["8.jpg", "3.jpg"]  # The widest margin comes first.
-    assert (found.excused, found.allowed, found.reason) == (1, 2, "1 of 100 photographs are decided otherwise")
+    assert (found.excused, found.allowed, found.reason) == (1, 2, "1 of 100 images have another top-1")
 
 
 def test_each_of_several_largest_logits_of_the_reference_is_right():
@@ -138,7 +138,7 @@ def test_of_several_largest_logits_of_the_twin_the_first_counts():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", range(4))
-def test_an_answer_that_is_not_finite_is_a_flip_that_nothing_excuses(place, value):
+def test_an_output_that_is_not_finite_is_a_flip_and_never_excused(place, value):
     reference = decided(50, margin=0.01)
     actual = reference.copy()
     actual[1, place] = value
@@ -176,8 +176,8 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(actual, reference, r
 def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
     found = top1(flipped(decided(50), *range(7)), decided(50), LIMIT, names(50), CATEGORIES)
     assert found.report("resnet18 tensorrt_fp16").splitlines() == [
-        "resnet18 tensorrt_fp16: top-1 does not agree: 7 of 50 photographs are decided otherwise",
-        "  got        the same top-1 on 43 of 50 photographs",
+        "resnet18 tensorrt_fp16: top-1 does not agree: 7 of 50 images have another top-1",
+        "  got        the same top-1 on 43 of 50 images",
         "  expected   on all; 0 flips are excused, 1 could be",
         "  tolerance  fp16: a flip is excusable up to a reference margin of 0.0625 of the reference's largest value",
         "  where      0.jpg: got bee, expected ant (reference margin 4, excusable 0.5)",
@@ -185,7 +185,7 @@ def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
         "             2.jpg: got dog, expected cat (reference margin 4, excusable 0.5)",
         "             3.jpg: got ant, expected dog (reference margin 4, excusable 0.5)",
         "             4.jpg: got bee, expected ant (reference margin 4, excusable 0.5)",
-        "See the agreement of the numbers and mend that first.",
+        "See whether the outputs agree (test_agreement), and fix that first.",
     ]
     agreeing = top1(decided(50), decided(50), LIMIT, names(50)).report("x").splitlines()
     assert agreeing[0] == "x: top-1 agrees"
@@ -194,7 +194,7 @@ def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
         assert_verdict(found, "bad")
 
 
-def test_the_dictionary_stands_beside_that_of_an_agreement():
+def test_the_dictionary_shares_no_key_with_an_agreements():
     found = top1(flipped(decided(50, margin=0.5), 2), decided(50, margin=0.5), LIMIT, names(50), CATEGORIES)
     assert found.as_dict() == {
         "top1_ok": True, "top1_reason": "", "top1_same": 49, "top1_total": 50, "top1_agreement": 0.98,
@@ -214,11 +214,11 @@ def test_the_overlap_of_the_best_five():
     actual[1, [0, 4]] = actual[1, [4, 0]]  # The first and the fifth: the set stays.
     actual[2] = -actual[2]
     found = top5_overlap(actual, reference)
-    assert found.per_photograph == (0.8, 1.0, 0.0)
+    assert found.per_image == (0.8, 1.0, 0.0)
     assert found.mean == pytest.approx(0.6)
     assert top5_overlap(decided(4), -decided(4)).mean == 1  # All four classes.
     actual[1, 9] = math.nan
-    assert top5_overlap(actual, reference).per_photograph == (0.8, 0.0, 0.0)
+    assert top5_overlap(actual, reference).per_image == (0.8, 0.0, 0.0)
     with pytest.raises(ValueError, match="expected \\(3, 10\\)"):
         top5_overlap(actual[:2], reference)
 

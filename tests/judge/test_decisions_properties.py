@@ -19,7 +19,7 @@ LOGITS = arrays(numpy.float64, (50, 3), elements=VALUES, fill=st.nothing())
 
 
 def with_a_scale(logits):
-    """The logits with a fixed scale of 8, and two photographs that no frozen engine can match."""
+    """The logits with a fixed scale of 8, and two images that no frozen engine can match."""
     logits[:2] = [[8, 0, 1], [0, 8, 1]]
     logits[(logits == logits[:, :1]).all(axis=1)] = [1, 2, 7]
     return logits

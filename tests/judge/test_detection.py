@@ -1,4 +1,4 @@
-"""Tests of the judge of boxes: one partner each, whatever the order; what is excused, what is not, what is refused."""
+"""Tests of judging boxes: one partner each in any order; what is excused, what is not, what is refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rows(count=12, least=0):
 
 
 def moved(found, share):
-    """Every box to the right by a share of its width: a third leaves it an IoU of 0.5."""
+    """Every box moved right by a share of its width; a third gives an IoU of 0.5."""
     right = share * (found.boxes[:, 2:3] - found.boxes[:, :1]) * [1, 0, 1, 0]
     return dataclasses.replace(found, boxes=found.boxes + right)
 
@@ -64,7 +64,7 @@ def together(*parts):
 @settings(max_examples=60, deadline=None)
 @given(rows(least=1), rows(4), rows(4), some.floats(0, 0.3), some.randoms(use_true_random=False))
 def test_pairs_are_one_to_one_of_one_class_and_independent_of_the_order(shared, ours, theirs, share, random):
-    """Of boxes that both sides have, moved a little on one of them, and some that each has alone."""
+    """For boxes that both sides have, moved a little on one side, and boxes that only one side has."""
     actual, reference = together(shared, ours), together(theirs, moved(shared, share))
     pairs = match(actual, reference, iou(actual.boxes, reference.boxes))
     assert pairs, "without a pair nothing below could fail"
@@ -197,15 +197,15 @@ def test_nms_may_choose_either_of_two_neighbours_of_the_same_score():
 def test_a_reference_that_finds_nothing_is_refused():
     nearly_nothing = [boxes(), REFERENCE, boxes()]
     found = judge(nearly_nothing, nearly_nothing, TOLERANCE, LIMITS, ["bee.jpg", "hen.jpg", "cup.jpg"])
-    assert not found and "boxes on only 1 of 3 photographs" in found.reasons[0]
+    assert not found and "boxes on only 1 of 3 images" in found.reasons[0]
     assert judge(nearly_nothing[:2], nearly_nothing[:2], TOLERANCE, LIMITS, ["bee.jpg", "hen.jpg"])
-    with pytest.raises(ValueError, match="2 and 1 photographs' boxes for 1 names"):
+    with pytest.raises(ValueError, match="2 and 1 images' boxes for 1 names"):
         judge([REFERENCE] * 2, [REFERENCE], TOLERANCE, LIMITS, ["bee.jpg"])
 
 
 @pytest.mark.parametrize(("spoilt", "right"), [(5, True), (6, False)])
 @pytest.mark.parametrize("wrong", [0, 61, "alike"])
-def test_the_stand_in_must_give_few_boxes_of_different_scores_on_nine_in_ten_photographs(wrong, spoilt, right):
+def test_the_stand_in_must_give_few_boxes_of_different_scores_on_nine_in_ten_images(wrong, spoilt, right):
     table = numpy.random.default_rng(0).permutation(61).astype(numpy.float32)
     many = Boxes(numpy.zeros((61, 4)), table / 61, numpy.ones(61, int))
     alike = dataclasses.replace(REFERENCE, scores=numpy.float32([0.5, 0.5, 0.4, 0.3]))
@@ -214,12 +214,12 @@ def test_the_stand_in_must_give_few_boxes_of_different_scores_on_nine_in_ten_pho
     assert with_few_boxes(photographs[:50]) == 50 - spoilt
     assert with_few_boxes([boxes((0, 0, 9, 9, 0.5, 1))]) == 1
     fault = stand_in_fault(photographs[:50])
-    assert (fault == "") == right and (right or f"on only {50 - spoilt} of 50 photographs" in fault)
+    assert (fault == "") == right and (right or f"on only {50 - spoilt} of 50 images" in fault)
 
 
 @pytest.mark.parametrize("kind", ["calibrated", "pretrained", "own"])
 @pytest.mark.parametrize("bundled", [True, False])
-def test_the_suite_asks_it_of_calibrated_weights_on_its_own_photographs_alone(kind, bundled, tmp_path):
+def test_only_calibrated_weights_on_bundled_images_are_checked_for_it(kind, bundled, tmp_path):
     found = [REFERENCE, boxes()]
     model = SimpleNamespace(
         name="tiny",
@@ -237,7 +237,7 @@ def test_the_suite_asks_it_of_calibrated_weights_on_its_own_photographs_alone(ki
         in_suite(model, twin, session, lambda *arguments, **fields: None, tmp_path)
 
 
-def test_the_worst_photograph_is_named():
+def test_the_worst_image_is_named():
     found = judge([REFERENCE, shifted(1), REFERENCE], [REFERENCE] * 3, TOLERANCE, LIMITS, ["a", "b", "c"])
     assert found.worst == "b" and "IoU from 0.905" in found.where
 

@@ -1,4 +1,4 @@
-"""Tests of the judge of boxes: what NMS may have chosen otherwise is excused and counted, and nothing else is."""
+"""Tests of judging boxes: what NMS may have chosen differently is excused and counted, and nothing else is."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NEIGHBOUR = (0, 20, 100, 120)
 
 
 def swapped(*neighbour):
-    """The verdict where NMS left eager the first box and the twin this neighbour of it."""
+    """The verdict if NMS kept the first box for eager and this neighbour of it for the twin."""
     return verdict(without(0, neighbour, *CROWD), without(None, *CROWD))
 
 
-def test_two_boxes_between_which_nms_chose_are_no_pair_and_both_are_counted():
+def test_two_boxes_that_nms_chose_between_are_not_a_pair_and_both_count():
     found = swapped(*NEIGHBOUR, 0.89, 1)
     assert found and (found.excused, found.unmatched, found.matched) == (2, 0, 11)
     assert found.min_iou == 1.0 and found.max_drift == 0.0
@@ -39,7 +39,7 @@ def test_what_nms_did_not_choose_between_has_no_such_excuse(neighbour, reason):
 
 
 def test_a_single_box_that_moved_is_counted_as_a_choice_of_nms():
-    """From the kept boxes alone it cannot be told from one: that the raw outputs agree is another test's to show."""
+    """The kept boxes alone cannot show the difference. Whether the raw outputs agree is another test."""
     assert swapped(0, 1, 100, 101, 0.89, 1).excused == 2
 
 
@@ -62,7 +62,7 @@ every_row = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
 
 
 def one_sided(extra, beside, row):
-    """The twin's boxes `beside` and `extra`, against eager's `beside` alone: excused and unmatched, how many."""
+    """How many are excused and unmatched, if the twin has `beside` and `extra`, and eager only `beside`."""
     found = matched("bee.jpg", boxes(*beside, extra), boxes(*beside), row, LOW)
     return len(found.excused), len(found.unmatched)
 

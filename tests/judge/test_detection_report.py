@@ -1,4 +1,4 @@
-"""What a reader is told of boxes: whole reports, with every reason and as many digits as tell something."""
+"""Whole reports on boxes: every reason, and as many digits as are meaningful."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXPECTED = [
 REMEDY = "See whether the raw outputs agree (test_agreement): if they do, look at what follows the core."
 
 
-def test_every_reason_is_told():
+def test_every_reason_is_in_the_report():
     moved = changed(boxes=REFERENCE.boxes + numpy.float32(1), scores=REFERENCE.scores * numpy.float32(0.9))
     assert verdict(moved).report("ssd x").splitlines() == [
         "ssd x: boxes do not agree: 4 boxes need an excuse; IoU 0.9059 is below 0.99; a score is off by 0.1 of itself, "

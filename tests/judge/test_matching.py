@@ -1,4 +1,4 @@
-"""Matching by hand: the closest pair first, IoU of odd boxes, limits that are inclusive, and what a reader is told."""
+"""Matching by hand: closest pair first, IoU of odd boxes, inclusive limits, and what the report says."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_half_an_overlap_makes_one_box_and_less_makes_two():
 
 
 def test_iou_of_odd_boxes():
-    """Apart in both directions, inside out, smaller than a pixel, and of no area at all."""
+    """Apart in both directions, inverted, smaller than a pixel, and without area."""
 
     def one(first, second):
         with warnings.catch_warnings():
@@ -75,12 +75,12 @@ def test_scores_of_zero_are_not_off():
 
 
 def told(actual, reference, **limits):
-    """What is excused, of boxes that one side alone has."""
+    """Which boxes that only one side has are excused."""
     found = compared(boxes(*actual), boxes(*reference), limits=Limits(**{**vars(LIMITS), **limits}))
     return found.excused, found.unmatched
 
 
-def test_what_only_one_side_has_is_told_with_the_reason():
+def test_what_only_one_side_has_is_listed_with_the_reason():
     box = "class 1 at [0.0, 0.1, 64.0, 64.0] with score 0.9000"
     row = (0, 0.123, 64, 64, 0.9, 1)
     assert told([row], []) == ((), (f"only the twin has {box}",))
@@ -106,7 +106,7 @@ def test_a_score_as_near_to_the_threshold_as_it_may_drift_is_excused_and_no_furt
 def test_an_overlap_is_next_to_nms_threshold_by_twice_the_tolerance_and_by_a_fifth_at_most(
     tolerance_iou, overlap, excused
 ):
-    """Of a box of 64 rows one of `overlap` rows has the IoU overlap / 64; NMS's threshold is 32 / 64."""
+    """`overlap` rows of a box of 64 rows have the IoU overlap / 64. NMS's threshold is 32 / 64."""
     tolerance = BoxTolerance("fp32", tolerance_iou, score=1e-3, median=0.1, unmatched=0, excused=1, source="by hand")
     strong = (0, 0, 64, 64, 0.9, 1)
     found = compared(boxes(strong, (0, 0, 64, overlap, 0.8, 1)), boxes(strong), tolerance)
@@ -134,7 +134,7 @@ def test_nms_chooses_between_scores_apart_by_twice_the_tolerance_and_by_half_at_
 
 
 def test_at_nms_own_threshold_both_neighbours_stay():
-    """NMS drops what overlaps by more than the threshold, and so no rival of just so much explains a missing box."""
+    """NMS drops what overlaps by more than the threshold, so a rival exactly at it does not explain a missing box."""
     limits = Limits(score_threshold=1e-3, nms_threshold=0.25, most=100)
     tolerance = BoxTolerance("fp32", 1.0, score=0.5, median=0.1, unmatched=0, excused=1, source="by hand")
     ours, theirs = boxes((0, 0, 64, 64, 0.9, 1)), boxes((0, 0, 64, 16, 0.9, 1))

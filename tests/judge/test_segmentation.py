@@ -19,7 +19,7 @@ NAMES = ["bee.jpg", "hen.jpg"]
 
 
 def masks():
-    """Two masks of 10×10 pixels: halves of classes 0 and 1, upright and lying."""
+    """Two masks of 10×10 pixels, half class 0 and half class 1: split vertically and horizontally."""
     upright = numpy.zeros((10, 10), int)
     upright[:, 5:] = 1
     return numpy.stack([upright, upright.T])
@@ -34,7 +34,7 @@ def test_a_pixels_class_is_its_largest_logit():
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
 @pytest.mark.parametrize("where", [0, 1, 2])
 def test_a_pixel_with_a_logit_that_is_not_finite_has_no_class_and_is_refused(value, where):
-    """Also where eager has the same pixel wrong, so that both sides look alike."""
+    """Even if eager has the same bad pixel, so that both sides look alike."""
     maps = numpy.stack([masks() == index for index in range(3)], axis=1).astype(numpy.float32)
     spoilt = maps.copy()
     spoilt[1, where, 0, 0] = value
@@ -87,7 +87,7 @@ def test_what_is_wrong_is_refused(actual, reason):
 
 
 def test_every_limit_is_inclusive():
-    """Of 64 pixels four change, from a class of 32 to one of 32: 28 / 32 and 32 / 36 are the IoU."""
+    """Four of 64 pixels change, from one class of 32 to the other: the IoUs are 28 / 32 and 32 / 36."""
     reference = numpy.zeros((2, 8, 8), int)
     reference[0, 4:], reference[1, :, 4:] = 1, 1
     actual = reference.copy()
@@ -100,21 +100,21 @@ def test_every_limit_is_inclusive():
     # Half of the second photograph is the first one's, so three quarters of both.
     assert judge_masks(reference, reference, MaskTolerance("fp32", 0.25, 0.5, "by hand"), NAMES)
     frozen = judge_masks(reference, reference, MaskTolerance("fp32", 0.26, 0.5, "by hand"), NAMES)
-    assert frozen.reasons == ("the reference's masks hardly depend on the photograph: a frozen engine would pass",)
+    assert frozen.reasons == ("the reference's masks hardly depend on the image: a frozen engine would pass",)
 
 
-def test_what_a_reader_and_the_json_of_a_run_are_told():
-    """Ten of the 100 pixels of a class of two photographs go to the other: (90 / 100 + 100 / 110) / 2."""
+def test_the_report_and_the_dictionary():
+    """Ten of a class's 100 pixels, over two images, change to the other: (90 / 100 + 100 / 110) / 2."""
     actual = masks()
     actual[1, 0, :10] = 1
     found = judge_masks(actual, masks(), TOLERANCE, NAMES)
     assert found.report("lraspp x").splitlines() == [
         "lraspp x: masks do not agree: 10.00% of hen.jpg changed class",
-        "  got        at most 10.00% of a photograph changed, mean IoU 0.904545",
-        "  expected   at most 5.00% of a photograph changed, mean IoU from 0.9",
+        "  got        at most 10.00% of an image changed, mean IoU 0.904545",
+        "  expected   at most 5.00% of an image changed, mean IoU from 0.9",
         "  tolerance  fp32: for a test",
         "  where      hen.jpg",
-        "See whether the raw map agrees (test_agreement): if it does, these weights hardly decide.",
+        "See whether the raw map agrees (test_agreement): if it does, these weights barely decide.",
     ]
     assert found.as_dict() == {
         "ok": False,
@@ -130,7 +130,7 @@ def test_what_a_reader_and_the_json_of_a_run_are_told():
     beginning = "lraspp x: masks do not agree: 100.00% of bee.jpg changed class; mean IoU 0 is below 0.9"
     assert swapped.splitlines()[0] == beginning
     right = judge_masks(masks(), masks(), TOLERANCE, NAMES).report("lraspp x")
-    assert right == "lraspp x: masks agree, 0 pixels changed class, at most 0.00% of a photograph changed, mean IoU 1"
+    assert right == "lraspp x: masks agree, 0 pixels changed class, at most 0.00% of an image changed, mean IoU 1"
 
 
 def test_a_reference_that_never_changes_is_refused():

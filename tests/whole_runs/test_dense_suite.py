@@ -45,7 +45,7 @@ def test_a_shifted_twin_fails_alone_and_names_its_picture(ran):
     (numbers,) = (row for row in suite["agreement"] if row["model"] == "shifted")
     for check, worst in (("boxes do", shifted["worst"]), (f"{numbers['output']} does", numbers["where"]["photograph"])):
         named = folder / "pictures" / "shifted-onnxruntime_fp32" / f"{worst}.png"
-        assert f"(picture: {named}, eager on the left): {check} not agree" in done.stdout and named.is_file()
+        assert f"(drawing: {named}, eager on the left): {check} not agree" in done.stdout and named.is_file()
 
 
 def test_every_photograph_has_its_picture(ran):

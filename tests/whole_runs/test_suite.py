@@ -177,10 +177,10 @@ def test_an_unreadable_photograph_is_named_and_the_rest_is_judged(faulty, suite,
     (tmp_path / "torn.jpg").write_bytes((tmp_path / "bee_01.jpg").read_bytes()[:5000])
     done, document = suite("tiny", "--images", str(tmp_path))
     assert done.returncode == 1
-    assert "torn.jpg: " in done.stdout and "The other photographs were judged." in done.stdout
+    assert "torn.jpg: " in done.stdout and "The other images were judged." in done.stdout
     failed = [case["nodeid"] for case in document["suite"]["cases"] if case["outcome"] == "failed"]
     assert [name.split("::")[1] for name in failed] == ["test_photographs[tiny]"]
     (row,) = document["suite"]["agreement"]
     assert row["top1_total"] == 3
     (skipped,) = {case["reason"] for case in document["suite"]["cases"] if case["outcome"] == "skipped"}
-    assert skipped == "the photographs have no labels"
+    assert skipped == "the images have no labels"
