@@ -27,7 +27,6 @@ from fixtures.models.zoo import ModelSpec, build_module, categories, preprocessi
 if TYPE_CHECKING:
     import torch
 
-REFERENCE_BATCH = 10
 Outputs = Dict[str, Any]
 
 
@@ -41,7 +40,7 @@ class Seeded:
         import torch
 
         self.spec, self.seed, self.device = spec, seed, device
-        self.weights_kind = "own" if spec.builder else "calibrated"
+        self.weights_kind = spec.weights_brought or "calibrated"
         found = image_folder.list_photographs(image_folder.BUNDLED)
         batch = image_folder.load(found, preprocessing(spec)).batch
         module = build_module(spec)
@@ -63,8 +62,8 @@ class Seeded:
         with torch.inference_mode():
             return concatenate([to_numpy(run(part)) for part in self.batch.split(batch_size)])
 
-    def reference(self, batch_size: int = REFERENCE_BATCH) -> Outputs:
-        """Eager's outputs, in true float32."""
+    def reference(self, batch_size: int = 1) -> Outputs:
+        """Eager's outputs, in true float32; as the suite, for each image alone."""
         return self.outputs(TWINS[REFERENCE].build(self.core, self.batch[:1]), batch_size)
 
     @contextlib.contextmanager

@@ -163,6 +163,6 @@ def test_other_weights_are_known_by_digest(kind):
 
 
 def test_every_model_of_the_zoo_has_a_published_name():
-    for spec in MODELS.values():
+    for spec in [spec for spec in MODELS.values() if not spec.builder]:
         assert zoo.weights_entry(spec).url.endswith(weights._published_name(spec))
         assert weights._published_name(spec).endswith(".pth")
