@@ -1,4 +1,4 @@
-"""What the validation scripts compare with: a model, an engine or a graph called with nothing around it, on a GPU."""
+"""What the validation scripts compare with: bare calls of a model, an engine or a graph on a GPU."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Validation: fuzzing of what the suite reads from users, with atheris: only one-line errors may come out.
+"""Validation: fuzzes what the suite reads from users, with atheris. Only one-line errors may come out.
 
 `pip install atheris`, then `python -m benchmarks.validation.fuzz labels 300` fuzzes labels.csv for 300 s of CPU time;
 the other targets are `run` (a run's JSON, compared), `entry` (the files of an engine-cache entry), `weights` (a state
-dict on disk) and `picture` (a picture's header and content). A finding is printed with its traceback and kept as
+dict on disk) and `picture` (an image's header and content). A finding is printed with its traceback and kept as
 `crash-…` in the working folder, which `… TARGET 0 crash-…` replays.
 """
 
@@ -119,7 +119,7 @@ def fuzz_weights(data: bytes) -> None:
 
 
 def fuzz_picture(data: bytes) -> None:
-    """A picture with these bytes, decoded as the suite does."""
+    """An image with these bytes, decoded as the suite does."""
     path = FOLDER / "picture.jpg"
     path.write_bytes(data)
     picture = decoding.open_rgb(path)
@@ -172,7 +172,7 @@ def seeds(target: str) -> List[bytes]:
 
 
 def small(document: Any) -> None:
-    """Cuts a run down to its first model and to two photographs, in place."""
+    """Cuts a run down to its first model and two images, in place."""
     first = document["benchmarks"][0]["extra_info"]["model"]
     document["benchmarks"] = [row for row in document["benchmarks"] if row["extra_info"]["model"] == first]
     for row in document["benchmarks"]:

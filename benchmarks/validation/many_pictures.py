@@ -1,7 +1,8 @@
-"""Validation: 10,000 pictures stream through the suite in bounded memory.
+"""Validation: 10,000 images go through the suite in bounded memory.
 
-`python -m benchmarks.validation.many_pictures --count 10000` runs the suite on the bundled photographs and on so many
-pictures made from them (each with its own noise), and prints the highest resident memory of both runs' own process.
+`python -m benchmarks.validation.many_pictures --count 10000` runs the suite on the bundled images and on that many
+images made from them (each with its own noise), and prints the peak resident memory of the suite's own process in both
+runs.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ def main() -> int:
         run(options, ROOT / "images", engines)  # Fills the cache, so that both runs below find what they need.
         few, few_s = run(options, ROOT / "images", engines)
         many, many_s = run(options, Path(folder, "many"), engines)
-    print(f"{asked.model}: the bundled photographs: {few / 1e6:.0f} MB in {few_s:.0f} s")
-    print(f"{asked.model}: {asked.count} pictures: {many / 1e6:.0f} MB in {many_s:.0f} s")
+    print(f"{asked.model}: the bundled images: {few / 1e6:.0f} MB in {few_s:.0f} s")
+    print(f"{asked.model}: {asked.count} images: {many / 1e6:.0f} MB in {many_s:.0f} s")
     print(f"more: {(many - few) / 1e6:.0f} MB, limit {LIMIT_BYTES / 1e6:.0f} MB")
     return int(many - few > LIMIT_BYTES)
 
 
 def make(folder: Path, count: int) -> None:
-    """Writes JPEG files of 320×240 under the class folders of the photographs that they are made from."""
+    """Writes JPEG files of 320×240 into the class folders of the images that they are made from."""
     import numpy
     from PIL import Image
 

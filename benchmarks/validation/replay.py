@@ -1,8 +1,8 @@
-"""Validation on a GPU: what the suite records is what bare calls in the same process take.
+"""Validation on a GPU: the suite records the same times as bare calls in the same process.
 
-`python -m benchmarks.validation.replay cuda_graph` holds the suite's median of cuda_graph_fp32 for resnet18 against a
-bare replay loop (limit 5 %); `… tensorrt` holds that of tensorrt_fp32 for the pointwise model against a bare call of
-the same engine's context (limit 15 %), and shows torch2trt's beside it where that runs. Exit code 1 beyond the limit.
+`python -m benchmarks.validation.replay cuda_graph` compares the suite's median of cuda_graph_fp32 for resnet18 with a
+bare replay loop (limit 5 %). `... tensorrt` compares that of tensorrt_fp32 for the pointwise model with a bare call of
+the same engine's context (limit 15 %), and also shows torch2trt's if that runs. Exit code 1 beyond the limit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An allocation of known size, on the host and on the device, is found by the memory figures of a fresh process."""
+"""A known allocation, on the host and on the device, shows in the memory figures of a fresh process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test that `overhead` runs inside pytest, so that pytest-benchmark itself takes the time."""
+"""The test that `overhead` runs inside pytest, so that pytest-benchmark itself does the timing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GPU's control kernel and energy counter: steady on a GPU left alone, and moved by what takes its clock away."""
+"""The GPU's control kernel and energy counter: steady on an idle GPU, and changed by anything that lowers its clock."""
 
 from __future__ import annotations
 

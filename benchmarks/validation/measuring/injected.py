@@ -1,4 +1,4 @@
-"""A delay of known length, injected into a twin, is found in its figures: in latency, and on a GPU in device time."""
+"""A known delay injected into a twin shows in its latency, and on a GPU in its device time."""
 
 from __future__ import annotations
 

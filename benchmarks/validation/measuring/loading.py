@@ -1,4 +1,4 @@
-"""Loading: ONNX Runtime takes a file whose weights lie beside it faster than one that holds them."""
+"""Loading: ONNX Runtime loads a file with its weights beside it faster than one that contains them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Order: the memory and start-up figures of a case are the same, be it the first of a run or the last."""
+"""Order: a case has the same memory and start-up figures whether it is the first or the last of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overhead: what pytest-benchmark records through the suite's timed call is what a bare loop over the model takes."""
+"""Overhead: what pytest-benchmark records through the suite's timed call takes as long as a bare loop over the model."""
 
 from __future__ import annotations
 

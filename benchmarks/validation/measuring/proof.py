@@ -1,4 +1,4 @@
-"""What a proof comes to, and the models that the proofs measure."""
+"""The result of a proof, and the models that the proofs measure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Twenty repeated runs of the same case: the speed-up scatters less than the raw latencies that it is made of."""
+"""Twenty runs of the same case: the speed-up varies less than the latencies it is made of."""
 
 from __future__ import annotations
 
