@@ -1,4 +1,4 @@
-"""Overhead: what pytest-benchmark records through the suite's timed call takes as long as a bare loop over the model."""
+"""Overhead: pytest-benchmark records what a bare loop over the model takes, through the suite's timed call."""
 
 from __future__ import annotations
 
