@@ -5,12 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable, List, Tuple
 
 WARM_UP_CALLS, CALLS = 50, 500
+# Of a GPU, for torch.cuda._sleep, which counts cycles.
+FASTEST_CLOCK_HZ = 3e9
 
 
-def median_s(call: Callable[[], Any]) -> float:
+def median_s(call: Callable[[], Any], calls: int = CALLS) -> float:
     """Median seconds of a call with synchronisation, after a warm-up."""
     import torch
 
@@ -18,7 +21,7 @@ def median_s(call: Callable[[], Any]) -> float:
         call()
     torch.cuda.synchronize()
     seconds: List[float] = []
-    for _ in range(CALLS):
+    for _ in range(calls):
         start = time.perf_counter()
         call()
         torch.cuda.synchronize()
@@ -42,14 +45,54 @@ def graph(module: Any, batch: Any) -> Callable[[], None]:
     return captured.replay
 
 
-def context(engine_path: Path, batch: Any) -> Tuple[Callable[[], Any], List[Any]]:
-    """(call, what must stay alive): a call of an engine's context with everything set beforehand, on torch's stream."""
-    import tensorrt as trt
+def medians_s(first: Callable[[], Any], second: Callable[[], Any], blocks: int = 10) -> Tuple[float, float]:
+    """Median seconds of both calls with synchronisation, in alternating blocks, so that drift concerns both alike."""
+    taken: Tuple[List[float], List[float]] = ([], [])
+    for _ in range(blocks):
+        for call, seconds in zip((first, second), taken):
+            seconds.append(median_s(call, CALLS // blocks))
+    return statistics.median(taken[0]), statistics.median(taken[1])
+
+
+def event_s(call: Callable[[], Any], call_s: float, calls: int = 100) -> float:
+    """Median seconds between CUDA events around a call whose kernels are all queued before the first one starts.
+
+    call_s: seconds of a call, roughly.
+    """
+    import torch
+
+    seconds: List[float] = []
+    for _ in range(calls):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        torch.cuda._sleep(int(3 * call_s * FASTEST_CLOCK_HZ))
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        seconds.append(start.elapsed_time(end) / 1e3)
+    return statistics.median(seconds)
+
+
+def context(
+    trt: ModuleType, engine_path: Path, batch: Any, capture: bool = False
+) -> Tuple[Callable[[], Any], List[Any]]:
+    """(call, what must stay alive): a call of an engine's context with everything set beforehand, on torch's stream.
+
+    trt: the module of the TensorRT that built it. capture: TensorRT for RTX captures the call in a CUDA graph.
+    """
     import torch
 
     runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
     engine = runtime.deserialize_cuda_engine(engine_path.read_bytes())
-    run = engine.create_execution_context()
+    kept: List[Any] = [runtime, engine]
+    if hasattr(engine, "create_runtime_config"):
+        runtime_config = engine.create_runtime_config()
+        if capture:
+            runtime_config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        kept.append(runtime_config)
+        run = engine.create_execution_context(runtime_config)
+    else:
+        run = engine.create_execution_context()
     stream = torch.cuda.current_stream().cuda_stream
     if hasattr(engine, "num_io_tensors"):
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
@@ -57,9 +100,9 @@ def context(engine_path: Path, batch: Any) -> Tuple[Callable[[], Any], List[Any]
                    for name in names]  # fmt: skip
         for name, buffer in zip(names, buffers):
             run.set_tensor_address(name, buffer.data_ptr())
-        return (lambda: run.execute_async_v3(stream)), [runtime, engine, buffers]
+        return (lambda: run.execute_async_v3(stream)), [*kept, buffers]
     shapes = [tuple(engine.get_binding_shape(index)) for index in range(engine.num_bindings)]
     buffers = [batch if engine.binding_is_input(index) else torch.empty(shape, device=batch.device)
                for index, shape in enumerate(shapes)]  # fmt: skip
     addresses = [buffer.data_ptr() for buffer in buffers]
-    return (lambda: run.execute_async_v2(addresses, stream)), [runtime, engine, buffers]
+    return (lambda: run.execute_async_v2(addresses, stream)), [*kept, buffers]

@@ -58,6 +58,7 @@ def cuda_graph(folder: Path) -> bool:
 
 def tensorrt(folder: Path) -> bool:
     """The pointwise model at batch 1, the suite's twin against its own engine called directly."""
+    import tensorrt as trt
     import torch
 
     from fixtures.backends import unavailable
@@ -67,7 +68,7 @@ def tensorrt(folder: Path) -> bool:
     for _ in range(REPETITIONS):
         recorded.append(recorded_s("tensorrt_fp32", folder, *arguments))
         (engine_path,) = (folder / "engines").glob("pointwise-tensorrt_fp32-*/*.engine")
-        call, _alive = bare.context(engine_path, torch.rand(1, 3, 128, 128, device="cuda"))
+        call, _alive = bare.context(trt, engine_path, torch.rand(1, 3, 128, 128, device="cuda"))
         plain.append(bare.median_s(call))
         if not unavailable("torch2trt_fp32", "cuda:0"):
             converted.append(recorded_s("torch2trt_fp32", folder, *arguments))

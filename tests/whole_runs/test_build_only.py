@@ -84,7 +84,7 @@ def test_a_model_that_the_parser_refuses_fails_by_the_name_of_its_node(run):
         (("--build-only", "--twins", "onnxruntime_fp32"), "--build-only cannot build onnxruntime_fp32, which needs"),
         (
             ("--build-only", "--twins", "tensorrt_rtx_int8"),
-            "--twins tensorrt_rtx_int8 is not offered: TensorRT for RTX refuses",
+            "--twins tensorrt_rtx_int8 is not offered: TensorRT for RTX quantises",
         ),
         (
             ("--twins", "tensorrt_rtx_fp32"),
