@@ -13,9 +13,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fixtures.judge.stability import unstable_machine
 from fixtures.machine import nvml
 from fixtures.measure import conditions
-from fixtures.measure.conditions import Moment, others_share, unstable_reason
+from fixtures.measure.conditions import Moment, others_share
 
 QUIET = Moment(
     at_s=100.0,
@@ -48,16 +49,16 @@ LATER = replace(QUIET, at_s=110.0, own_cpu_s=25.0, busy_cpu_s=65.4)
     ],
 )
 def test_what_moved_is_named(changed, expected):
-    assert unstable_reason(QUIET, replace(LATER, **changed)) == expected
+    assert unstable_machine(QUIET, replace(LATER, **changed)) == expected
 
 
 def test_throttling_before_counts_too():
-    assert unstable_reason(replace(QUIET, gpu_throttling=("power brake",)), LATER) == "GPU throttled: power brake"
+    assert unstable_machine(replace(QUIET, gpu_throttling=("power brake",)), LATER) == "GPU throttled: power brake"
 
 
 def test_a_machine_that_tells_nothing_has_nothing_against_it():
     silent = {"cpu_governors": (), "cpu_hz": None, "gpu_clock_hz": None, "gpu_throttling": None, "control_s": None}
-    assert unstable_reason(replace(QUIET, **silent), replace(LATER, **silent)) is None
+    assert unstable_machine(replace(QUIET, **silent), replace(LATER, **silent)) is None
 
 
 def test_the_share_of_others_is_what_is_not_our_own():

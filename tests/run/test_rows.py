@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures.checks.timing import real_time
 from fixtures.common.table import fitted
+from fixtures.judge import stability
 from fixtures.run import rows
 from fixtures.run.record import Record
 
@@ -74,6 +76,22 @@ def test_the_few_calls_of_a_slow_model_are_enough_for_real_time():
     end_to_end(record)
     record.add("end_to_end", **CASE, stable=False, unstable_reason="only 16 rounds")
     assert rows.table_rows(record)[0]["real time"] == "yes (114/s)"
+
+
+@pytest.mark.parametrize("reasons", [(None, None), ("drifted by +20%", None), ("only 3 blocks", "GPU throttled: heat")])
+def test_stability_is_judged_by_the_calls_and_the_machine(reasons):
+    found = stability.verdict(*reasons)
+    assert found["stable"] is (reasons == (None, None))
+    assert found["unstable_reason"] == ("; ".join(filter(None, reasons[::-1])) or None)
+
+
+def test_a_latency_row_gets_the_real_time_of_its_case_when_the_run_is_written():
+    record, info = Record(), {**CASE, "batch_size": 1, "realtime": None}
+    record.add("end_to_end", "alexnet", "tensorrt_fp16", realtime=False)
+    assert real_time(record, info) == {"realtime": None}
+    end_to_end(record)
+    assert real_time(record, info) == {"realtime": True}
+    assert real_time(record, {**info, "batch_size": 8}) == real_time(record, {**info, "total_p50_s": 1.0}) == {}
 
 
 def test_what_was_not_timed_has_no_row_of_dashes():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, List
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
+from fixtures.judge import stability
 from fixtures.measure import conditions, energy, latency
 
 READINGS = 20
@@ -32,7 +33,7 @@ def _steady(run_device: str) -> Proof:
         f"{statistics.median(seconds) * 1e6:.1f} µs, largest change {change:.2%}; clock {last.gpu_clock_hz}, memory "
         f"{last.gpu_memory_clock_hz} Hz, throttling {last.gpu_throttling}"
     )
-    limit = conditions.CONTROL_LIMIT
+    limit = stability.CONTROL_LIMIT
     return Proof("control kernel, left alone", change <= limit, got, f"{limit:.0%}", {"control_s": seconds})
 
 
@@ -49,7 +50,7 @@ def _moved(run_device: str) -> Proof:
             for _ in range(100):
                 torch.mm(large, large, out=product)
         after = replace(conditions.now(run_device), gpu_throttling=before.gpu_throttling)
-    reason = conditions.unstable_reason(before, after)
+    reason = stability.unstable_machine(before, after)
     seconds = [before.control_s, after.control_s]
     return Proof("control kernel, GPU disturbed", bool(reason), str(reason), "must be noticed", {"control_s": seconds})
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
-from fixtures.measure import conditions, latency, stability
+from fixtures.judge import stability
+from fixtures.measure import conditions, latency
 
 RUNS = 20
 # The speed-up's spread is at most half of the latencies', or, where hardly anything moves, at most one per cent.
@@ -43,14 +44,15 @@ def run_once(eager: Any, twin: Any, images: Any, run_device: str) -> Dict[str, A
         blocks.setup()
         seconds += latency.timed(call[0], 1)
     after = conditions.now(run_device)
-    found = latency.summarise(seconds, blocks.eager_s, plan, run_device == "cpu")
-    info = latency.extra_info(found, len(images), conditions.unstable_reason(before, after))
+    found = latency.summarise(seconds, blocks.eager_s, plan)
+    machine = stability.unstable_machine(before, after)
+    reason = stability.verdict(stability.unstable_calls(found, run_device == "cpu"), machine)["unstable_reason"]
     return {
         "twin_s": found.p50_s,
         "eager_s": statistics.median(blocks.eager_s),
         "speedup": found.speedup,
-        "blocks_s": info["blocks_s"],
-        "unstable_reason": info["unstable_reason"],
+        "blocks_s": latency.extra_info(found, len(images))["blocks_s"],
+        "unstable_reason": reason,
         "others_cpu_share": conditions.others_share(before, after),
         "control_s": [before.control_s, after.control_s],
     }
@@ -70,11 +72,11 @@ def _proof(model: str, rows: Sequence[Dict[str, Any]]) -> Proof:
 
 def _rule(model: str, rows: Sequence[Dict[str, Any]]) -> Proof:
     """Of the runs that no other process disturbed: false alarms, and how often a fall of the clock is caught."""
-    quiet = [row["blocks_s"] for row in rows if row["others_cpu_share"] <= conditions.OTHERS_LIMIT]
+    quiet = [row["blocks_s"] for row in rows if row["others_cpu_share"] <= stability.OTHERS_LIMIT]
     sides = [blocks[side] for blocks in quiet for side in ("twin", "eager")]
-    alarms = sum(stability.unstable_reason(side) is not None for side in sides) / len(sides)
+    alarms = sum(stability.unstable_blocks(side) is not None for side in sides) / len(sides)
     fallen = [_slower_from(side, len(side) // 2) for side in sides]
-    caught = sum(stability.unstable_reason(side) is not None for side in fallen) / len(sides)
+    caught = sum(stability.unstable_blocks(side) is not None for side in fallen) / len(sides)
     got = f"{alarms:.0%} of {len(sides)} undisturbed series called unstable, {caught:.0%} of them when slowed halfway"
     limit = f"{FALSE_ALARMS:.0%} and {CAUGHT:.0%}"
     return Proof(f"stability rule, {model}", alarms <= FALSE_ALARMS and caught >= CAUGHT, got, limit)
