@@ -89,15 +89,15 @@ def test_quick_takes_one_model_and_every_check(suite):
         (["--models", "resnet81"], ["unknown model 'resnet81'", "did you mean resnet18", "Known: alexnet"]),
         (["--twins", "onnxruntime_fp23"], ["unknown twin", "did you mean onnxruntime_fp32"]),
         (["--twins", "eager_fp32"], ["unknown twin 'eager_fp32'"]),
-        (["--models", ","], ["--models ','", "at least one name"]),
-        (["--batch-sizes", "0"], ["--batch-sizes", "'0' is no list of whole numbers from 1"]),
-        (["--batch-sizes", "1,two"], ["--batch-sizes", "'1,two' is no list"]),
-        (["--fps", "-1"], ["--fps", "'-1' is no number above 0"]),
-        (["--case-timeout", "nan"], ["--case-timeout", "'nan' is no number above 0"]),
+        (["--models", ","], ["--models ',' must name at least one"]),
+        (["--batch-sizes", "0"], ["--batch-sizes", "'0' must be comma-separated positive integers, e.g. 1,8"]),
+        (["--batch-sizes", "1,two"], ["--batch-sizes", "'1,two' must be"]),
+        (["--fps", "-1"], ["--fps", "'-1' must be a number above 0"]),
+        (["--case-timeout", "nan"], ["--case-timeout", "'nan' must be a number above 0"]),
         (["--run-device", "gpu"], ["--run-device 'gpu'", "cuda:0"]),
         (["--run-device", "cuda:0", "--twins", "cpu_fp32"], ["--run-device cuda:0: no CUDA device here; take a"]),
-        (["--workspace", "lots"], ["--workspace 'lots' is no number above 0"]),
-        (["--engine-cache-limit", "0"], ["--engine-cache-limit '0' is no number above 0"]),
+        (["--workspace", "lots"], ["--workspace 'lots' must be a number above 0"]),
+        (["--engine-cache-limit", "0"], ["--engine-cache-limit '0' must be a number above 0"]),
         (["--trust-engine", "a.onnx"], ["--trust-engine a.onnx", " models, 1 twins", "--models"]),
         ([*ONE_TWIN, "--batch-sizes", "4", "--trust-engine", "a.onnx"], ["batch sizes 4", "leave --batch-sizes at 1"]),
         ([*ONE_TWIN, "--trust-engine", "a.engine"], ["--trust-engine a.engine", "onnxruntime_fp32 end in .onnx"]),
@@ -107,7 +107,7 @@ def test_quick_takes_one_model_and_every_check(suite):
     ],
 )
 def test_wrong_input_is_refused_in_one_line(read, arguments, parts):
-    with pytest.raises(run_settings.UserError) as refusal:
+    with pytest.raises((run_settings.UserError, pytest.UsageError)) as refusal:
         read(*arguments)
     for part in parts:
         assert part in str(refusal.value)
@@ -136,6 +136,11 @@ def test_choices_reach_the_builders(read, tmp_path):
 @pytest.mark.parametrize("selected", [(), ("-k", "test_photographs")])
 def test_the_user_sees_that_line_and_no_traceback(suite, collect_only, selected):
     assert "unknown model 'resnet81'" in refused(suite("--models", "resnet81", *selected, collect_only=collect_only))
+
+
+@pytest.mark.parametrize("option", ["--fps", "--batch-sizes", "--workspace", "--twins"])
+def test_a_value_that_cannot_be_read_is_one_line_too(suite, option):
+    assert refused(suite(f"{option}=,")).startswith(f"ERROR: {option} ',' must ")
 
 
 def test_an_empty_image_folder_is_refused(read, tmp_path):
