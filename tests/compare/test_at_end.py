@@ -8,18 +8,18 @@ from importlib.metadata import version
 
 import pytest
 
+from fixtures.common.versions import release
 from fixtures.compare.at_end import Asked, compare_at_end, other_machine
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
 from fixtures.compare.reading.document import run_of
 from fixtures.plugins.baseline import _asked
 from fixtures.run.settings import SETTINGS
-from fixtures.tensorrt.package import numbers
 from tests.helpers import compare_data as data
 
 TWIN = ("resnet18", "tensorrt_fp16")
 # pytest-benchmark before 5.3 empties the file of --benchmark-json while pytest reads its options, before any code of
 # ours is loaded; docs/faults.md says so.
-EMPTIED = numbers(version("pytest-benchmark")) < (5, 3)
+EMPTIED = release(version("pytest-benchmark")) < (5, 3)
 PLUGINS = ("-p", "fixtures.plugins.options", "-p", "fixtures.plugins.run_json", "-p", "fixtures.plugins.baseline",
            "-p", "no:cacheprovider",
            "-p", "no:hypothesispytest", "--benchmark-warmup=off")  # fmt: skip

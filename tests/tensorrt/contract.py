@@ -18,8 +18,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Dict, List, Optional, Tuple
 
 from fixtures.backends.torch2trt import FIRST_WITHOUT_CALIBRATORS
+from fixtures.common.versions import release
 from fixtures.tensorrt import builder, logger
-from fixtures.tensorrt.package import is_rtx, numbers
+from fixtures.tensorrt.package import is_rtx
 from tests.doubles import tensorrt_double
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +54,7 @@ def missing(trt: ModuleType) -> List[str]:
     """`file:line name` of everything that the suite would use of this TensorRT and that it does not have."""
     found = []
     for name, until in (RTX_MODULES if is_rtx(trt) else MODULES).items():
-        if numbers(trt.__version__) < until:
+        if release(trt.__version__) < until:
             module = importlib.import_module(name)
             source = Path(module.__file__).read_text(encoding="utf-8")
             found += missing_in(source, trt, vars(module), str(Path(module.__file__).relative_to(ROOT)))
