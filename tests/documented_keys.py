@@ -1,4 +1,4 @@
-"""Fails where a run's JSON lacks a documented key: `python -m tests.documented_keys run.json [more.json …]`."""
+"""Fails if a run's JSON lacks a documented key: `python -m tests.documented_keys run.json [more.json ...]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README and docs hold: links lead somewhere, options and commands exist, the example runs, CI calls what is said."""
+"""README and docs are true: links and options exist, the example runs, and CI runs the documented commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests import documented_keys
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "images/README.md", "docs/runs/README.md")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|[`&\s$])((?:python -m )?pytest (?:benchmarks|tests)[^`\n#|&]*|python -m [\w.]+[^`\n#|&]*)")
-# Of pytest and of the plugins that requirements bring; ours are asked for.
+# Options of pytest and of installed plugins. Ours come from the parser.
 FOREIGN = re.compile(r"--(benchmark-|dist|co\b|collect-only|help|junitxml|system-site|no-build|durations|upgrade)")
 
 
@@ -41,7 +41,7 @@ def blocks(text, language):
 
 
 def commands(text):
-    """Commands of the suite in a page: each as its words."""
+    """The suite's commands in a page, each as a list of words."""
     joined = text.replace("\\\n", " ")
     return [shlex.split(found.strip().rstrip(".,;:)")) for found in COMMAND.findall(joined)]
 
@@ -132,7 +132,7 @@ def test_every_option_in_a_command_exists(pages):
                     if name.startswith("--") and not FOREIGN.match(name):
                         assert name in ours, f"{path.name}: {' '.join(words)}"
                         found += 1
-    assert found > 5, "the commands were not found any more"
+    assert found > 5, "no commands were found"
 
 
 def test_every_module_in_a_command_exists(pages, root):
@@ -166,8 +166,8 @@ def test_readmes_example_of_an_own_model_runs(pages, root, tmp_path, monkeypatch
     (name,) = set(zoo.MODELS) - before
     spec = zoo.MODELS[name]
     assert len(example.strip().splitlines()) < 20
-    picture = zoo.preprocessing(spec)(Image.new("RGB", (64, 48)))
-    assert zoo.build_module(spec)(picture[None]).shape == (1, 10)
+    image = zoo.preprocessing(spec)(Image.new("RGB", (64, 48)))
+    assert zoo.build_module(spec)(image[None]).shape == (1, 10)
 
 
 def test_the_first_line_of_each_file_says_what_it_is_for(root):
@@ -181,6 +181,6 @@ def test_the_first_line_of_each_file_says_what_it_is_for(root):
 
 
 def test_no_module_is_too_long_to_read(root):
-    """A little over 250 lines where a split would tear one noun apart; never more."""
+    """A little over 250 lines where a split would separate what belongs together; never more."""
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (root / "fixtures").rglob("*.py")}
     assert {path.name: lines for path, lines in lengths.items() if lines > 265} == {}

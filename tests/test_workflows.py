@@ -1,4 +1,4 @@
-"""The workflows of .github: valid, and none lets a machine without its twins pass."""
+"""The workflows of .github are valid, and a machine without its twins never passes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def steps(workflow):
 
 
 def path_with(folder, **programs):
-    """A PATH on which `python` is this one, with programs of our own."""
+    """A PATH on which `python` is this interpreter, with the given programs."""
     (folder / "bin").mkdir()
     for name, text in {"python": f'#!/bin/sh\nexec {sys.executable} "$@"\n', **programs}.items():
         (folder / "bin" / name).write_text(text)
@@ -66,7 +66,7 @@ def test_actions_are_named_by_commit(workflows):
     assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", name) for name in used), used
 
 
-# A stand-in for GitHub's command line: run 3 is the newest; its jobs stand in a file, its artefacts in folders.
+# A stand-in for GitHub's command line. Run 3 is the newest; its jobs are in a file, its artefacts in folders.
 GH = """#!/bin/sh
 case "$1 $2" in
   "run list") echo 3; echo 2; echo 1;;
@@ -97,7 +97,9 @@ def test_the_base_of_each_machine_is_its_last_run_that_succeeded_there(workflows
     done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "base").glob("*/run.json")}
-    assert found.pop(gone) == other  # Of the newest run, and so missed; a machine that was retired before it is not.
+    assert (
+        found.pop(gone) == other
+    )  # It was in the newest run, so it is missing. A machine that was retired earlier is not.
     assert found == {here: {**orin, "id": 2}, "run-moved": {**other, "id": 3}, "run-failed": {**orin, "id": 2}}
 
 
@@ -114,7 +116,7 @@ def test_different_machines_are_compared_where_that_is_asked_for(workflows):
     ("case", "code"), [("same", 0), ("slower", 1), ("vanished", 1), ("first", 0), ("other GPU", 2)]
 )
 def test_the_gate_of_the_gpu_workflow(workflows, root, tmp_path, case, code):
-    """Runs the script of its last step on the artefacts of two runs, a machine that stayed the same beside one."""
+    """Runs the script of the last step on artefacts of two runs: one machine that stayed the same, one that changes."""
     (script,) = [step["run"] for step in steps(workflows["gpu.yml"]) if step.get("name") == "Compare and gate"]
     new = {
         "slower": data.slow_down(data.document(seed=1), 1.2, "resnet18", "tensorrt_fp16"),
