@@ -145,6 +145,17 @@ def test_everything_shown_is_compared_and_gated_when_asked(compared, metric):
     assert compared(complete(), gone) == 0
 
 
+@pytest.mark.parametrize("spread, bit_equal, regressed", [(1e-6, False, 0), (3e-2, False, 1), (None, False, 1)])
+def test_a_twin_that_begins_to_vary_from_call_to_call_is_a_regression(compared, spread, bit_equal, regressed):
+    named = {"model": TWIN[0], "twin": TWIN[1], "batch_size": 1}
+    base, new = data.document(), data.document(seed=1)
+    base["suite"]["repeatability"] = [{**named, "spread": 0.0, "bit_equal": True}]
+    new["suite"]["repeatability"] = [{**named, "spread": spread, "bit_equal": bit_equal}]
+    assert compared(base, new) == regressed
+    assert compared.verdict("spread") == ("WORSE" if regressed else "SAME")
+    assert compared(data.document(), new) == 0, "an older run does not know"
+
+
 def test_a_batch_size_that_runs_out_of_memory_is_worse(compared):
     new = complete(seed=1)
     data.row(new, "throughput", *TWIN).update(throughput_fps=None, out_of_memory="2.1 GiB")
