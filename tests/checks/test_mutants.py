@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy
 import pytest
 import torch
+from torchvision import transforms
 
 from fixtures.checks import mutants
 from fixtures.checks.mutants import Answers
@@ -102,6 +103,37 @@ def test_input_mutants_change_the_input_as_they_say():
     shifted = mutants.crop_off(batch, None)
     assert shifted.shape == batch.shape and torch.equal(shifted[..., 16:], batch[..., :4])
     assert torch.equal(shifted[..., :16], batch[..., :1].expand(-1, -1, -1, 16)), "the edge is repeated"
+
+
+MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.2, 0.25]
+NORMALISE = transforms.Normalize(MEAN, STD)
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        NORMALISE,
+        transforms.Compose([transforms.ToTensor(), NORMALISE]),
+        transforms.Compose([transforms.Compose([transforms.ToTensor(), NORMALISE]), torch.nn.Identity()]),
+        torch.nn.Sequential(torch.nn.Identity(), NORMALISE),
+        transforms.Compose([transforms.Normalize([9.0] * 3, [9.0] * 3), NORMALISE]),
+        transforms.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
+    ],
+)
+def test_a_normalisation_is_found_wherever_it_stands(preprocess):
+    batch = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = batch * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
+    assert torch.allclose(mutants.without_normalisation(batch, preprocess), expected)
+
+
+@pytest.mark.parametrize("preprocess", [transforms.ToTensor(), transforms.Compose([]), abs, torch.nn.Identity()])
+def test_a_preprocessing_without_one_has_no_such_mutant(preprocess):
+    assert mutants.without_normalisation(torch.zeros(1, 3, 8, 8), preprocess) is None
+
+
+def test_one_mean_serves_all_channels_and_other_counts_none():
+    assert (mutants.without_normalisation(torch.ones(1, 3, 2, 2), transforms.Normalize([0.5], [2.0])) == 2.5).all()
+    assert mutants.without_normalisation(torch.ones(1, 4, 2, 2), NORMALISE) is None
 
 
 def test_weight_mutants_keep_shapes_and_change_values():

@@ -94,7 +94,7 @@ def test_index_comes_before_name_and_an_empty_cell_is_unlabelled(tmp_path):
         ('file,label\n"a"b,1\n', "is not a CSV table"),
         ("file,label\na.jpg," + "x" * 200_000 + "\n", "is not a CSV table"),
         ("file,label\n\0,1\n", "labels.csv"),
-        ("file,label\n", "no photographs"),
+        ("file,label\n", "no images"),
         ("file,label\na.jpg,1\n./a.jpg,2\n", "line 3: ./a.jpg is named a second time"),
         ("file,imagenet_index\na.jpg,-1\n", "line 2: imagenet_index is '-1'; it must be a whole number from 0"),
         ("file,imagenet_index\nb.jpg,4\na.jpg,3.5\n", "line 3: imagenet_index is '3.5'"),
@@ -158,7 +158,7 @@ def test_missing_and_empty_folders_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no photograph")
     assert "no such folder" in refused(tmp_path / "absent")
     assert "not a folder" in refused(tmp_path / "notes.txt")
-    assert "no photographs" in refused(tmp_path)
+    assert "no images" in refused(tmp_path)
 
 
 def test_sub_folder_that_cannot_be_listed_is_refused_and_not_passed_over(tmp_path, monkeypatch):
@@ -197,8 +197,8 @@ def test_label_by_index_and_by_name(text, label):
         ("9" * 6000, "out of range"),
         ("golfish", "did you mean 'goldfish'"),
         ("CRANE", "name of several classes; give the index: 2 or 4"),
-        ("-1", "is no class of this model"),
-        ("zzzz", "no class name is near"),
+        ("-1", "is not a class of this model"),
+        ("zzzz", "none is near"),
         ("gold\nfish", "'gold\\nfish'"),
     ],
 )
@@ -211,3 +211,27 @@ def test_wrong_label_is_refused_with_what_is_near(text, expected):
 def test_shown_keeps_letters_and_escapes_what_steers_a_terminal():
     assert labels.shown("Bär \x1b[2J\u202e\n") == "Bär \\x1b[2J\\u202e\\n"
     assert labels.shown(os.fsdecode(b"\xff.jpg")) == "\\udcff.jpg"
+
+
+NUMERIC = tuple(sorted(map(str, range(11))))  # As ImageFolder sorts folders: 0, 1, 10, 2 and so on.
+
+
+@pytest.mark.parametrize("text, label", [("0", 0), ("10", 2), ("2", 3), ("9", 10)])
+def test_a_number_that_is_a_class_name_means_that_class(text, label):
+    assert labels.resolve([("p.jpg", text)], NUMERIC) == [label]
+
+
+@pytest.mark.parametrize("text, label", [("10", 9), ("0", 0), ("5", 4)])
+def test_a_number_that_is_no_class_name_is_an_index(text, label):
+    """Classes are named 1 to 10: 0 can only be an index."""
+    assert labels.resolve([("p.jpg", text)], [str(number) for number in range(1, 11)]) == [label]
+
+
+def test_a_name_for_a_model_without_class_names_says_where_to_give_them():
+    names = [str(index) for index in range(4)]
+    assert labels.resolve([("p.jpg", "3")], names) == [3]
+    with pytest.raises(
+        UserError, match="this model has no class names: give them to its ModelSpec as class_names"
+    ) as error:
+        labels.resolve([("p.jpg", "dog")], names)
+    assert "order of its 4 outputs" in str(error.value) and "\n" not in str(error.value)
