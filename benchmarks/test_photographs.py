@@ -1,10 +1,10 @@
-"""The images themselves: one that cannot be read is left out of every check, and fails the run here by name."""
+"""The images themselves: one that cannot be read or preprocessed is left out of every check, and fails here by name."""
 
 from __future__ import annotations
 
 
 def test_photographs(model, session):
-    """Every image can be read and decoded."""
+    """Every image can be read, decoded and preprocessed."""
     assert model.photographs
     unreadable = [f"{name}: {reason}" for name, reason in session.unreadable.items()]
     assert not unreadable, "\n".join([*unreadable, "The other images were judged. Repair or remove these."])

@@ -48,6 +48,12 @@ def test_a_model_is_found_by_name_with_timm_s_preprocessing_and_imagenet_s_class
     assert zoo.categories(spec)[207] == "golden retriever" and zoo.categories(zoo.find("timm/other_net")) is None
 
 
+def test_a_name_without_the_prefix_says_where_it_is_known(timm):
+    assert zoo.elsewhere("tiny_net") == "timm has it: --models timm/tiny_net"
+    assert zoo.elsewhere("no_such_net") == ""
+    assert "weights='EfficientNet_B0_Weights.IMAGENET1K_V1'" in zoo.elsewhere("efficientnet_b0")
+
+
 def test_calibrated_weights_are_made_and_carried(timm, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "calibrate", lambda module, batch, labels, seed: module.classifier.bias.data.fill_(7))
     spec = zoo.find("timm/tiny_net")

@@ -87,6 +87,13 @@ def test_quick_takes_one_model_and_every_check(suite):
     "arguments, parts",
     [
         (["--models", "resnet81"], ["unknown model 'resnet81'", "did you mean resnet18", "Known: alexnet"]),
+        (
+            ["--models", "efficientnet_b0"],
+            ["unknown model 'efficientnet_b0': ", "ModelSpec('efficientnet_b0', weights="],
+        ),
+        (["--twins", "onnxruntime_fp16"], ["onnxruntime has no precision fp16; it has fp32, int8"]),
+        (["--model-file", "/nowhere/m.py"], ["--model-file /nowhere/m.py: no such file"]),
+        (["--model-file", "/"], ["--model-file /: is a folder; name the Python file"]),
         (["--twins", "onnxruntime_fp23"], ["unknown twin", "did you mean onnxruntime_fp32"]),
         (["--twins", "eager_fp32"], ["unknown twin 'eager_fp32'"]),
         (["--models", ","], ["--models ',' must name at least one"]),
