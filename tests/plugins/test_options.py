@@ -87,10 +87,6 @@ def test_quick_takes_one_model_and_every_check(suite):
     "arguments, parts",
     [
         (["--models", "resnet81"], ["unknown model 'resnet81'", "did you mean resnet18", "Known: alexnet"]),
-        (
-            ["--models", "efficientnet_b0"],
-            ["unknown model 'efficientnet_b0': ", "ModelSpec('efficientnet_b0', weights="],
-        ),
         (["--twins", "onnxruntime_fp16"], ["onnxruntime has no precision fp16; it has fp32, int8"]),
         (["--model-file", "/nowhere/m.py"], ["--model-file /nowhere/m.py: no such file"]),
         (["--model-file", "/"], ["--model-file /: is a folder; name the Python file"]),
