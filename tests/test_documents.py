@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import shlex
@@ -142,6 +143,15 @@ def test_every_module_in_a_command_exists(pages, root):
     for name in ours:
         place = root.joinpath(*name.split("."))
         assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), name
+
+
+def test_contributing_lists_the_folders_in_the_order_of_their_imports(pages, root):
+    house = blocks(pages[root / "CONTRIBUTING.md"], "")[0].partition("fixtures/")[2].partition("\ntests/")[0]
+    config = configparser.ConfigParser()
+    config.read(root / ".importlinter")
+    layers = config["importlinter:contract:storeys"]["layers"].split()
+    folders = [name for name in reversed(layers) if (root / "fixtures" / name).is_dir()]
+    assert re.findall(r"^  (\w+)/", house, re.MULTILINE) == folders
 
 
 def test_ci_runs_the_readmes_test_command(pages, root):
