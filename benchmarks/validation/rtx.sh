@@ -18,7 +18,7 @@ suite() {
     timeout 500 "$python" -m pytest benchmarks -q --weights calibrated --engine-dir "$engines" \
         --benchmark-json "$out/rtx-$name.json" -p no:cacheprovider "$@" > "$out/rtx-$name.txt" 2>&1
     echo "exit code $?"
-    grep -aE "made anew|built again|refused|passed|failed|^ (resnet|alexnet|vgg|mobile|goog|incep|ssd|lraspp)|PASS|FAIL" \
+    grep -aE "is refused and|refused|passed|failed|^ (resnet|alexnet|vgg|mobile|goog|incep|ssd|lraspp)|PASS|FAIL" \
         "$out/rtx-$name.txt" | cut -c1-240 | tail -n "${LINES_SHOWN:-40}"
 }
 

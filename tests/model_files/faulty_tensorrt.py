@@ -58,10 +58,10 @@ _load = tensorrt.load
 
 
 @functools.wraps(_load)
-def _load_and_fail(engine_path, *arguments, **options):
-    twin = _load(engine_path, *arguments, **options)
+def _load_and_fail(request):
+    twin = _load(request)
     if multiprocessing.parent_process() is None:
-        _LATER.get(engine_path.parent.name.partition("-")[0], id)(twin)
+        _LATER.get(request.engine_path.parent.name.partition("-")[0], id)(twin)
     return twin
 
 

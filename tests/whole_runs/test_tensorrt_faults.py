@@ -11,14 +11,14 @@ import pytest
 # What is told of each model, and how its case ends.
 BUILD, MEMORY = (
     "build of {} tensorrt_fp32 failed: ",
-    "memory ran out (RuntimeError: TensorRT could not run the engine: ",
+    "memory ran out (RuntimeError: TensorRT 10.3.0 could not run the engine: ",
 )
 FAULTS = {
     "nothing_built": ("error", BUILD + "TensorRT 10.3.0 cannot build an engine in fp32: ", "Unsupported SM: 0x900"),
     "raising": ("error", BUILD + "RuntimeError: std::exception in the builder (at faulty_tensorrt.py:", ""),
     "hungry": ("error", BUILD + "TensorRT 10.3.0 cannot build an engine in fp32: ", "OutOfMemory (Requested size was "),
     "starved": ("failed", MEMORY + "Error Code 1: Cuda Runtime (out of memory)", "take smaller --batch-sizes"),
-    "device_starved": ("failed", "memory ran out (OutOfMemoryError: CUDA out of memory.", "take smaller --batch-sizes"),
+    "device_starved": ("error", "memory ran out (OutOfMemoryError: CUDA out of memory.", "take smaller --batch-sizes"),
     "unclosable": ("error", "the GPU failed (RuntimeError: CUDA error: an illegal memory access was encountered", ""),
 }
 
@@ -65,4 +65,4 @@ def test_what_cannot_be_closed_is_told_of_the_case_that_had_it(faulty):
 
 def test_no_half_written_engine_is_left(faulty):
     built = sorted(name.split("-")[0] for name in os.listdir(faulty[2]) if "-tensorrt" in name and name[0] != ".")
-    assert built == ["device_starved", "sound", "starved", "unclosable"]
+    assert built == ["sound", "starved", "unclosable"], "device_starved ends in the preflight"
