@@ -30,7 +30,8 @@ from fixtures.compare.judging.gate import PASS, REGRESSION  # noqa: E402
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
 from fixtures.compare.judging.report import Report, make_report  # noqa: E402
 from fixtures.compare.judging.verdict import WORSE  # noqa: E402
-from fixtures.compare.reading.load import load_file, merge  # noqa: E402
+from fixtures.compare.reading.load import load_file  # noqa: E402
+from fixtures.compare.reading.merge import merge  # noqa: E402
 from fixtures.compare.reading.metrics import LATENCY, SCALARS, Metric  # noqa: E402
 from fixtures.compare.reading.run import Blocks, Name, Run, Timing  # noqa: E402
 
@@ -139,7 +140,9 @@ def slow_downs_found(pairs: Sequence[Pair], factor: float, test: str) -> List[Tu
     for index, (base, new) in enumerate(pairs):
         timed = [name for name in twins(new) if name.test == test]
         name = timed[index % len(timed)]
-        slow = replace(new, timings={**new.timings, name: slowed(new.timings[name], factor)})
+        kinds = {"timings": new.timings, "gpu_times": new.gpu_times}
+        held = {kind: part for kind, part in kinds.items() if name in part}
+        slow = replace(new, **{kind: {**part, name: slowed(part[name], factor)} for kind, part in held.items()})
         report = compared((base, slow))
         (latency,) = [j for j in report.comparison.judgements if (j.name, j.metric) == (name, LATENCY)]
         still = not (base.timings[name].unstable or new.timings[name].unstable)
@@ -170,13 +173,12 @@ def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float, own: boo
 
 
 def slowed(timing: Timing, factor: float) -> Timing:
-    """The timing of a twin that takes so many times as long, on a GPU since its kernels do."""
+    """The timing of a twin, or its GPU time, that is so many times as long."""
     slow = []
     for part in timing.invocations:
         run = tuple(own + (factor - 1) * whole for own, whole in zip(part.run, part.twin))
         slow.append(part._replace(twin=tuple(block * factor for block in part.twin), run=run))
-    gpu = timing.gpu and timing.gpu._replace(device_s=timing.gpu.device_s * factor)
-    return replace(timing, p50_s=timing.p50_s * factor, invocations=tuple(slow), gpu=gpu)
+    return replace(timing, p50_s=timing.p50_s * factor, invocations=tuple(slow))
 
 
 def folders(runs: Sequence[Run], noise: numpy.random.Generator, size: int) -> Iterator[Pair]:

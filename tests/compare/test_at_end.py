@@ -66,7 +66,7 @@ def test_a_run_is_compared_with_its_baseline_as_it_was_at_the_start(run, pyteste
     pytester.makeconftest(f"def pytest_runtest_teardown(): open({str(base)!r}, 'w').close()")
     compared = run("--baseline", str(base), "--benchmark-json", "new.json")
     assert compared.ret == 1
-    compared.stdout.fnmatch_lines(["*new: this run*", "*Regression: 1 finding*"])
+    compared.stdout.fnmatch_lines(["*Regression: 1 finding*", "*new: this run*"])
     new = pytester.path / "new.json"
     edited(new, 0.5)
     assert run("--baseline", str(new), "--fail-on", "memory,missing").ret == 0
