@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Validation of the tensorrt_rtx twins on a GPU, in three parts of under nine minutes each; run from the repository.
+# Validation of the tensorrt_rtx twins on a GPU, in three parts; run from the repository.
 # usage: bash benchmarks/validation/rtx.sh life|damage|models [pytest arguments]
-#   life    engines of two models from build to batch profile, against bare calls and events by hand (about 3 minutes)
+#   life    engines of two models from build to batch profile, against bare calls and events by hand
 #   damage  whole runs of resnet18: cold, warm, cut engine, foreign kernels, replay, --build-twice, TF32 switched off
 #   models  the zoo, or what the arguments name, with every check; resnet50 in tf32 races on compute capability 9.0
-# Figures go to the terminal, runs as JSON to $OUT (default: here). Engines stay in $ENGINES between the parts.
+# Run them in this order: damage starts from an empty cache. Figures go to the terminal, runs as JSON to $OUT (default:
+# here) under $NAME. Engines stay in $ENGINES between the parts. No part takes more than nine minutes: a run that would
+# is interrupted after $LIMIT_S seconds, and writes what it has.
 set -uo pipefail
 part=${1:?usage: rtx.sh life|damage|models [pytest arguments]}; shift
 out=${OUT:-.}; engines=${ENGINES:-/tmp/rtx-engines}; mkdir -p "$engines"; chmod go-w "$engines"
@@ -15,7 +17,7 @@ python=${PYTHON:-python3}
 suite() {
     local name=$1; shift
     echo "== $name: pytest benchmarks $*"
-    timeout 500 "$python" -m pytest benchmarks -q --weights calibrated --engine-dir "$engines" \
+    timeout -s INT "${LIMIT_S:-500}" "$python" -m pytest benchmarks -q --weights calibrated --engine-dir "$engines" \
         --benchmark-json "$out/rtx-$name.json" -p no:cacheprovider "$@" > "$out/rtx-$name.txt" 2>&1
     echo "exit code $?"
     grep -aE "is refused and|refused|passed|failed|^ (resnet|alexnet|vgg|mobile|goog|incep|ssd|lraspp)|PASS|FAIL" \
@@ -28,6 +30,7 @@ life)
     ;;
 damage)
     some=(--models resnet18 --twins "$twins" -k "startup or agreement or latency" --benchmark-max-time 0.3)
+    LIMIT_S=${LIMIT_S:-85}
     suite cold "${some[@]}"
     suite warm "${some[@]}"
     "$python" - "$engines" <<'PYTHON'
@@ -50,7 +53,7 @@ PYTHON
         --benchmark-max-time 0.3
     ;;
 models)
-    LINES_SHOWN=120 suite models --twins "$twins" --benchmark-max-time 0.3 "$@"
+    LINES_SHOWN=120 suite "${NAME:-models}" --twins "$twins" --benchmark-max-time 0.3 "$@"
     ;;
 *) echo "unknown part $part: life, damage or models"; exit 2 ;;
 esac
