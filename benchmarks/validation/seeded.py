@@ -33,18 +33,19 @@ Outputs = Dict[str, Any]
 class Seeded:
     """A model's core on its device. Of the judged images every `step`-th is taken.
 
-    weights_kind: calibrated, or what the spec calls the weights that its builder brings.
+    weights_kind: calibrated, or what the spec calls the weights that its builder brings; these are replaced by the
+        stand-in where `stand_in` is true.
     """
 
-    def __init__(self, spec: ModelSpec, seed: int, device: str = "cpu", step: int = 1) -> None:
+    def __init__(self, spec: ModelSpec, seed: int, device: str = "cpu", step: int = 1, stand_in: bool = False) -> None:
         import torch
 
         self.spec, self.seed, self.device = spec, seed, device
-        self.weights_kind = spec.weights_brought or "calibrated"
+        self.weights_kind = "calibrated" if stand_in else spec.weights_brought or "calibrated"
         found = image_folder.list_photographs(image_folder.BUNDLED)
         batch = image_folder.load(found, preprocessing(spec)).batch
         module = build_module(spec)
-        if not spec.builder:
+        if self.weights_kind == "calibrated":
             _calibrate(spec, module, batch, seed)
         self.core: torch.nn.Module = core(spec.task, module).requires_grad_(False).to(device)
         chosen = image_folder.judged_photographs(image_folder.BUNDLED)
@@ -57,10 +58,7 @@ class Seeded:
 
     def outputs(self, run: Callable[[Any], Any], batch_size: int = 1) -> Outputs:
         """What `run` gives for every image, as named arrays."""
-        import torch
-
-        with torch.inference_mode():
-            return concatenate([to_numpy(run(part)) for part in self.batch.split(batch_size)])
+        return concatenate([to_numpy(run(part)) for part in self.batch.split(batch_size)])
 
     def reference(self, batch_size: int = 1) -> Outputs:
         """Eager's outputs, in true float32; as the suite, for each image alone."""
