@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 
 import pytest
 
@@ -72,6 +74,21 @@ def test_a_damaged_file_is_refused_in_one_line(trt, file, damage, tmp_path):
     with pytest.raises(EngineRefused, match=f"^TensorRT for RTX {trt.__version__} refuses the ") as error:
         load(tensorrt_rtx, path, photographs(), "tf32")
     assert "\n" not in str(error.value)
+
+
+def test_what_a_context_was_made_from_lives_as_long_and_no_longer(trt, tmp_path, monkeypatch):
+    made, create = weakref.WeakSet(), trt.ICudaEngine.create_runtime_config
+    monkeypatch.setattr(
+        trt.ICudaEngine, "create_runtime_config", lambda engine: made.add(found := create(engine)) or found
+    )
+    twin, path = built(tensorrt_rtx, tmp_path, precision="tf32")
+    loaded = load(tensorrt_rtx, path, photographs(), "tf32")
+    gc.collect()
+    assert len(made) == 2 and loaded(photographs()) is not None
+    for running in (twin, loaded):
+        running.close()
+    gc.collect()
+    assert len(made) == 0 and not list(trt.double.alive)
 
 
 def test_no_kernel_is_compiled_in_the_background(trt, tmp_path):
