@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
+import numpy
 import pytest
 
+from fixtures.compare.judging.processes import chance, enough
 from tests.helpers import compare_data as data
 from tests.helpers.compared import TWIN, Compared, changed
 
@@ -79,7 +82,7 @@ def test_one_process_of_several_threads_a_side_decides_no_slow_down(compared, tm
     new = data.slow_down(on_cpu(2.0, seed=1), 1.63, *TWIN)
     assert compared(on_cpu(2.0), new) == 0
     assert compared.report["outcome"] == "undecided" and compared.verdict("latency_p50_s") == "UNSURE"
-    assert "one process a side" in compared.out
+    assert "1 and 1 processes" in " ".join(compared.out.split())
     assert compared(on_cpu(2.0), data.slow_down(on_cpu(2.0, seed=1), 5, *TWIN)) == 1, "no such process was seen"
     assert compared(on_cpu(1.0), data.slow_down(on_cpu(1.0, seed=1), 1.63, *TWIN)) == 1, "one thread"
     assert compared(data.document(), data.slow_down(data.document(seed=1), 1.63, *TWIN)) == 1, "a GPU"
@@ -90,9 +93,41 @@ def test_a_slow_down_in_every_one_of_several_processes_is_found(compared, tmp_pa
 
     for side, factor in (("base", 1.0), ("new", 1.3)):
         (tmp_path / side).mkdir()
-        for seed in range(4):
+        for seed in range(6):
             data.write(tmp_path / side, f"{seed}.json", data.slow_down(on_cpu(2.0, seed=seed), factor, *TWIN))
     assert main([str(tmp_path / "base"), str(tmp_path / "new")]) == 1
+    # Processes of equal runs are now fast, now slow: two of each may all be on one side.
+    few = [data.write(tmp_path, f"{side}.json", on_cpu(2.0)).parent / side for side in ("base", "new")]
+    for folder in few:
+        for seed in range(2, 6):
+            (folder / f"{seed}.json").unlink()
+    assert main([str(folder) for folder in few]) == 0
+
+
+def test_the_chance_of_ranks():
+    assert chance([1, 2], [3, 4]) == pytest.approx(1 / 6)
+    assert chance([3, 4], [1, 2]) == chance([1, 1], [1, 1]) == 1
+    assert chance([1, 2, 4], [3, 5, 6]) == pytest.approx(2 / 20)
+    everywhere = list(itertools.combinations(range(7), 3))
+    for chosen in everywhere:
+        rest = [rank for rank in range(7) if rank not in chosen]
+        as_far = sum(sum(other) >= sum(chosen) for other in everywhere)
+        assert chance(rest, chosen) == pytest.approx(as_far / len(everywhere))
+
+
+@pytest.mark.parametrize(("cases", "needed"), [(1, 5), (4, 6), (14, 7)])
+def test_how_many_processes_are_enough(cases, needed):
+    assert enough(cases) == needed
+
+
+def test_processes_of_two_modes_raise_no_false_alarm():
+    """Equal runs, each process of which is fast or slow by the toss of a coin."""
+    noise = numpy.random.default_rng(0)
+    alarms = 0
+    for _ in range(3000):
+        base, new = (numpy.where(noise.random(6) < 0.5, 4.2, 6.8) * noise.normal(1, 0.01, 6) for _ in range(2))
+        alarms += chance(base, new) <= 0.01 / 4
+    assert alarms / 3000 < 0.01
 
 
 NOT_GATED = {
