@@ -105,8 +105,11 @@ def test_a_run_that_did_not_hold_still_accuses_nobody_and_says_why(compared, whi
 
 
 @pytest.mark.parametrize("reason", ["others took 28% of the CPU; only 7 rounds", "drifted by +30%"])
-@pytest.mark.parametrize(("twin", "eager"), [(1.7, 1.0), (9.0, 1.0), (9.0, 2.5), (3.9, 0.4), (1.7, 1.7)])
-def test_a_row_that_a_run_calls_unreliable_never_fails_the_gate(compared, twin, eager, reason):
+@pytest.mark.parametrize(
+    ("twin", "eager"), [(1.0, 1.0), (0.5, 1.0), (1.7, 1.0), (9.0, 1.0), (9.0, 2.5), (3.9, 0.4), (1.7, 1.7)]
+)
+def test_a_row_that_a_run_calls_unreliable_is_unsure_whatever_the_factor(compared, twin, eager, reason):
+    """Also where it seems the same: a slow-down may hide behind a base that was disturbed."""
     new = data.slow_down(data.document(seed=1), twin, *TWIN, eager=eager)
     data.benchmark(new, *TWIN)["extra_info"].update(stable=False, unstable_reason=reason)
     assert compared(data.document(), new) == 0
