@@ -6,9 +6,9 @@ import pytest
 
 from fixtures.checks import pictures
 from fixtures.checks.repeatability import title
-from fixtures.judge.box_tolerances import TABLE, recorded_only
 from fixtures.judge.detection import judge, stand_in_fault
 from fixtures.judge.verdict import assert_verdict
+from fixtures.tolerances.boxes import TABLE, recorded_only
 
 
 @pytest.mark.task("detection")

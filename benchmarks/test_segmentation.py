@@ -7,10 +7,10 @@ import pytest
 from fixtures.answers.masks import masks_of
 from fixtures.checks import pictures
 from fixtures.checks.repeatability import title
-from fixtures.judge.box_tolerances import recorded_only
-from fixtures.judge.mask_tolerances import TABLE
 from fixtures.judge.segmentation import judge_masks
 from fixtures.judge.verdict import assert_verdict
+from fixtures.tolerances.boxes import recorded_only
+from fixtures.tolerances.masks import TABLE
 
 
 @pytest.mark.task("segmentation")

@@ -13,16 +13,17 @@ from fixtures.answers.masks import masks_of
 from fixtures.backends import REFERENCE, TWINS
 from fixtures.common.outputs import concatenate, to_numpy
 from fixtures.images import folder as image_folder
-from fixtures.judge import box_tolerances, mask_tolerances
 from fixtures.judge.agreement import Agreement, agree_all
 from fixtures.judge.decisions import top1
 from fixtures.judge.detection import judge
 from fixtures.judge.segmentation import judge_masks
-from fixtures.judge.tolerances import Tolerance, tolerance
 from fixtures.models.calibration import calibrate
 from fixtures.models.calibration_dense import calibrate_detector, calibrate_segmenter
 from fixtures.models.cores import core
 from fixtures.models.zoo import ModelSpec, build_module, categories, preprocessing
+from fixtures.tolerances import boxes as box_tolerances
+from fixtures.tolerances import masks as mask_tolerances
+from fixtures.tolerances.outputs import Tolerance, tolerance
 
 if TYPE_CHECKING:
     import torch

@@ -21,8 +21,8 @@ from benchmarks.validation import bare, rtx
 from fixtures.backends import TWINS, unavailable
 from fixtures.common.build_options import BuildOptions
 from fixtures.common.errors import UserError
-from fixtures.judge.tolerances import tolerance
 from fixtures.tensorrt.package import is_rtx
+from fixtures.tolerances.outputs import tolerance
 
 WITH_CONTEXT = ("tensorrt", "tensorrt_rtx")
 TWIN_NAMES = [name for name, spec in TWINS.items() if spec.backend in (*WITH_CONTEXT, "torch2trt")]

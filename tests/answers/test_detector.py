@@ -19,13 +19,13 @@ from fixtures.common.outputs import concatenate, to_numpy
 from fixtures.images import decoding
 from fixtures.images import folder as image_folder
 from fixtures.judge.agreement import agree_all
-from fixtures.judge.box_tolerances import TABLE
 from fixtures.judge.detection import judge
-from fixtures.judge.mask_tolerances import TABLE as MASK_TABLE
 from fixtures.judge.segmentation import judge_masks
-from fixtures.judge.tolerances import tolerance
 from fixtures.models.cores import core
 from fixtures.models.zoo import preprocessing
+from fixtures.tolerances.boxes import TABLE
+from fixtures.tolerances.masks import TABLE as MASK_TABLE
+from fixtures.tolerances.outputs import tolerance
 from tests.doubles import on_host
 from tests.doubles.small import load
 from tests.doubles.tensorrt_double import VERSIONS

@@ -11,9 +11,9 @@ import torch
 from fixtures.checks import repeatability
 from fixtures.judge.agreement import agree_all
 from fixtures.judge.repeatability import CALLS
-from fixtures.judge.tolerances import tolerance
 from fixtures.plugins.summary import repeatability_lines
 from fixtures.run.record import Record
+from fixtures.tolerances.outputs import tolerance
 
 NAMES = tuple(f"{number}.jpg" for number in range(6))
 BATCH = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -15,8 +15,8 @@ from fixtures.common.outputs import to_numpy
 from fixtures.judge.accuracy import accuracy, accuracy_drop
 from fixtures.judge.agreement import agree_all
 from fixtures.judge.decisions import top1
-from fixtures.judge.tolerances import TABLE, tolerance
 from fixtures.models.zoo import ModelSpec
+from fixtures.tolerances.outputs import TABLE, tolerance
 
 OWNERS = {
     "agreement": (sensitivity, "agree_all"),

@@ -13,9 +13,9 @@ from fixtures.checks import mutants_calls, mutants_dense, sensitivity, sensitivi
 from fixtures.checks.sensitivity import try_mutants
 from fixtures.common.outputs import to_numpy
 from fixtures.images import folder as image_folder
-from fixtures.judge.tolerances import tolerance
 from fixtures.models.cores import core
 from fixtures.models.zoo import preprocessing
+from fixtures.tolerances.outputs import tolerance
 from tests.model_files import tiny_dense
 
 DETECTOR, _, SEGMENTER = tiny_dense.MODELS

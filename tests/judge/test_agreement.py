@@ -11,7 +11,7 @@ from hypothesis import settings
 from fixtures.answers.classes import softmax
 from fixtures.common.outputs import largest
 from fixtures.judge.agreement import agree, agree_all
-from fixtures.judge.tolerances import Tolerance
+from fixtures.tolerances.outputs import Tolerance
 
 QUICKLY = settings(deadline=None, max_examples=40, derandomize=True)
 NAMES = ("cat.jpg", "dog.jpg")

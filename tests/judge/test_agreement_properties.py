@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fixtures.judge.agreement import agree
-from fixtures.judge.tolerances import TABLE
+from fixtures.tolerances.outputs import TABLE
 from tests.judge.test_agreement import within
 
 QUICKLY = settings(deadline=None, max_examples=40, derandomize=True)

@@ -12,8 +12,8 @@ from hypothesis import settings
 
 from fixtures.answers.classes import predictions
 from fixtures.judge.decisions import Flip, Overlap, Top1Verdict, top1, top5_overlap
-from fixtures.judge.tolerances import Tolerance, tolerance
 from fixtures.judge.verdict import assert_verdict
+from fixtures.tolerances.outputs import Tolerance, tolerance
 
 QUICKLY = settings(deadline=None, max_examples=40, derandomize=True)
 CATEGORIES = ("ant", "bee", "cat", "dog")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fixtures.judge.decisions import top1
-from fixtures.judge.tolerances import TABLE
+from fixtures.tolerances.outputs import TABLE
 from tests.judge.test_decisions import LIMIT, names
 
 QUICKLY = settings(deadline=None, max_examples=40, derandomize=True)

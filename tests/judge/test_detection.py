@@ -14,10 +14,10 @@ from hypothesis import strategies as some
 
 from benchmarks.test_detection import test_detection as in_suite
 from fixtures.answers.boxes import Boxes, Limits
-from fixtures.judge.box_tolerances import TABLE, BoxTolerance
 from fixtures.judge.detection import judge, stand_in_fault, with_few_boxes
 from fixtures.judge.matching import iou, match, matched
 from fixtures.judge.verdict import assert_verdict
+from fixtures.tolerances.boxes import TABLE, BoxTolerance
 
 TOLERANCE = BoxTolerance("fp32", iou=0.99, score=0.05, median=0.01, unmatched=0.0, excused=0.25, source="for a test")
 LIMITS = Limits(score_threshold=0.1, nms_threshold=0.45, most=100)

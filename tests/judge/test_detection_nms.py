@@ -7,8 +7,8 @@ import dataclasses
 import numpy
 import pytest
 
-from fixtures.judge.box_tolerances import TABLE
 from fixtures.judge.matching import matched
+from fixtures.tolerances.boxes import TABLE
 from tests.judge.test_detection import LIMITS, boxes, shifted, verdict, without
 
 # Beside the four of the reference eight more, so that a quarter of them are three.

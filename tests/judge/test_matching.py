@@ -8,9 +8,9 @@ import numpy
 import pytest
 
 from fixtures.answers.boxes import Limits
-from fixtures.judge.box_tolerances import BoxTolerance
 from fixtures.judge.detection import judge
 from fixtures.judge.matching import iou, match, matched
+from fixtures.tolerances.boxes import BoxTolerance
 from tests.judge.test_detection import boxes
 
 # Powers of two, so that a limit can be met exactly.

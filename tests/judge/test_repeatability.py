@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from fixtures.judge.repeatability import CALLS, TOLERANCE_SHARE, image_order, repeatability
-from fixtures.judge.tolerances import tolerance
+from fixtures.tolerances.outputs import tolerance
 
 TF32 = tolerance("tf32", "calibrated")
 LIMIT = TOLERANCE_SHARE * TF32.relative_error

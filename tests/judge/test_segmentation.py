@@ -11,8 +11,8 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 
 from fixtures.answers.masks import NO_CLASS, masks_of
-from fixtures.judge.mask_tolerances import TABLE, MaskTolerance
 from fixtures.judge.segmentation import judge_masks, mean_iou
+from fixtures.tolerances.masks import TABLE, MaskTolerance
 
 TOLERANCE = MaskTolerance("fp32", changed=0.05, mean_iou=0.9, source="for a test")
 NAMES = ["bee.jpg", "hen.jpg"]

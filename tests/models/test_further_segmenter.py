@@ -10,13 +10,13 @@ from fixtures.backends import TWINS
 from fixtures.common.outputs import to_numpy
 from fixtures.images import folder as image_folder
 from fixtures.judge.agreement import agree_all
-from fixtures.judge.mask_tolerances import TABLE
 from fixtures.judge.segmentation import judge_masks
-from fixtures.judge.tolerances import tolerance
 from fixtures.models.calibration import SEED
 from fixtures.models.calibration_dense import calibrate_segmenter
 from fixtures.models.cores import core
 from fixtures.models.zoo import SEGMENTATION_SIZE, ModelSpec, build_module, preprocessing
+from fixtures.tolerances.masks import TABLE
+from fixtures.tolerances.outputs import tolerance
 
 ENTRY = ModelSpec(
     "deeplabv3_mobilenet_v3_large",

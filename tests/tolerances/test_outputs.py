@@ -11,12 +11,12 @@ import pytest
 from fixtures.common.errors import UserError
 from fixtures.judge.agreement import agree
 from fixtures.judge.decisions import top1
-from fixtures.judge.tolerances import TABLE, Tolerance, precision_note, tolerance
 from fixtures.models.zoo import MODELS, ModelSpec
 from fixtures.run.model import RunningModel
 from fixtures.run.record import Record
 from fixtures.run.rows import precision_lines
 from fixtures.run.twin import RunningTwin
+from fixtures.tolerances.outputs import TABLE, Tolerance, precision_note, tolerance
 
 PRECISIONS = ("fp32", "tf32", "fp16", "int8")
 KINDS = ("trained", "calibrated")
