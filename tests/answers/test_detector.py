@@ -13,7 +13,7 @@ import torch
 from fixtures.answers.detector import Detector
 from fixtures.answers.masks import masks_of
 from fixtures.backends import onnxruntime, tensorrt, torch2trt
-from fixtures.checks import end_to_end, mutants_dense, pictures
+from fixtures.checks import end_to_end, pictures
 from fixtures.common.build_options import BuildRequest
 from fixtures.common.outputs import concatenate, to_numpy
 from fixtures.images import decoding
@@ -23,6 +23,7 @@ from fixtures.judge.detection import judge
 from fixtures.judge.segmentation import judge_masks
 from fixtures.models.cores import core
 from fixtures.models.zoo import preprocessing
+from fixtures.mutants import dense as mutants_dense
 from fixtures.tolerances.boxes import TABLE
 from fixtures.tolerances.masks import TABLE as MASK_TABLE
 from fixtures.tolerances.outputs import tolerance

@@ -12,7 +12,7 @@ from fixtures.checks.out_of_memory import recorded, shortage
 from fixtures.common.errors import UserError
 from fixtures.run.process import WorkerFailed
 from fixtures.run.record import Record
-from fixtures.run.rows import table_rows
+from fixtures.summary.rows import table_rows
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from fixtures.judge.decisions import top1
 from fixtures.models.zoo import MODELS, ModelSpec
 from fixtures.run.model import RunningModel
 from fixtures.run.record import Record
-from fixtures.run.rows import precision_lines
 from fixtures.run.twin import RunningTwin
+from fixtures.summary.rows import precision_lines
 from fixtures.tolerances.outputs import TABLE, Tolerance, precision_note, tolerance
 
 PRECISIONS = ("fp32", "tf32", "fp16", "int8")

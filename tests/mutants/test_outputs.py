@@ -7,8 +7,8 @@ import pytest
 import torch
 from torchvision import transforms
 
-from fixtures.checks import mutants
-from fixtures.checks.mutants import Answers
+from fixtures.mutants import outputs as mutants
+from fixtures.mutants.outputs import Answers
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from fixtures.checks import preflight
+from fixtures.checks.preflight import output_fault
 from fixtures.common.errors import ModelFault
 from fixtures.models import ModelSpec
-from fixtures.run import preflight
-from fixtures.run.preflight import output_fault
 
 ROW = torch.tensor([[0.1, -0.3, 2.0, 0.5]])
 MAP = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -7,8 +7,8 @@ import pytest
 from fixtures.checks.timing import real_time
 from fixtures.common.table import fitted
 from fixtures.judge import stability
-from fixtures.run import rows
 from fixtures.run.record import Record
+from fixtures.summary import rows
 
 CASE = {"model": "resnet18", "twin": "tensorrt_fp16"}
 
