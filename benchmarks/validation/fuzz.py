@@ -24,8 +24,8 @@ with atheris.instrument_imports(include=["fixtures", "csv", "json"]):
     from fixtures.cache import entry, store
     from fixtures.cache.entry import Refused
     from fixtures.common.errors import UserError
+    from fixtures.compare.deciding.report import make_report
     from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
-    from fixtures.compare.judging.report import make_report
     from fixtures.compare.reading.load import load_file
     from fixtures.compare.writing.markdown import render as render_markdown
     from fixtures.compare.writing.terminal import render

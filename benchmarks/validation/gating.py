@@ -26,9 +26,9 @@ import numpy
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from fixtures.compare.judging.gate import PASS, REGRESSION  # noqa: E402
+from fixtures.compare.deciding.gate import PASS, REGRESSION  # noqa: E402
+from fixtures.compare.deciding.report import Report, make_report  # noqa: E402
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
-from fixtures.compare.judging.report import Report, make_report  # noqa: E402
 from fixtures.compare.judging.verdict import WORSE  # noqa: E402
 from fixtures.compare.reading.load import load_file  # noqa: E402
 from fixtures.compare.reading.merge import merge  # noqa: E402

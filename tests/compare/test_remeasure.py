@@ -10,11 +10,11 @@ import pytest
 from fixtures.common.errors import UserError
 from fixtures.compare import remeasure
 from fixtures.compare.__main__ import main
-from fixtures.compare.judging.gate import NO_REGRESSION, REGRESSED, UNDECIDED
+from fixtures.compare.deciding.gate import NO_REGRESSION, REGRESSED, UNDECIDED
+from fixtures.compare.deciding.report import make_report
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
-from fixtures.compare.judging.report import make_report
 from fixtures.compare.reading.document import run_of
-from tests.compare.judging.test_outcomes import on_cpu
+from tests.compare.deciding.test_outcomes import on_cpu
 from tests.helpers import compare_data as data
 
 TWIN = ("resnet18", "tensorrt_fp16")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fixtures.compare.judging.gate import NO_REGRESSION, REGRESSED, UNDECIDED
+from fixtures.compare.deciding.gate import NO_REGRESSION, REGRESSED, UNDECIDED
+from fixtures.compare.deciding.report import make_report
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
-from fixtures.compare.judging.report import make_report
 from fixtures.compare.judging.verdict import BETTER, SAME, UNSURE, WORSE
 from fixtures.compare.reading.document import run_of
 from fixtures.compare.reading.metrics import SPEED_UP, TIMED

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from fixtures.common.errors import UserError
 from fixtures.compare.__main__ import main
+from fixtures.compare.deciding.report import make_report
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
-from fixtures.compare.judging.report import make_report
 from fixtures.compare.reading.document import run_of
 from fixtures.compare.reading.load import load_run, load_runs
 from fixtures.compare.reading.run import Blocks, Name

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
+from fixtures.compare.deciding.report import make_report
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
-from fixtures.compare.judging.report import make_report
 from fixtures.compare.reading.document import run_of
 from fixtures.compare.writing import as_json, html, markdown, terminal
 from tests.helpers import compare_data as data
