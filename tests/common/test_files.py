@@ -1,4 +1,4 @@
-"""Tests of writing files whole: through symbolic links, never over a device, and what was there stays on a failure."""
+"""Tests of atomic writes: through symbolic links, never over a device, and a failure keeps the old file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["latest.json", "runs"] and os.listdir(tmp_path / "runs") == ["today.json"]
 
 
-def test_what_is_not_a_regular_file_is_refused_and_stays(tmp_path):
+def test_anything_but_a_regular_file_is_refused_and_kept(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "null").symlink_to(os.devnull)
     (tmp_path / "circle").symlink_to("circle")
@@ -33,7 +33,7 @@ def test_what_is_not_a_regular_file_is_refused_and_stays(tmp_path):
         Path(os.devnull): "it is not a regular file",
         tmp_path / "null": "it is not a regular file",
         tmp_path / "pipe": "it is not a regular file",
-        tmp_path / "circle": "its symbolic links lead in a circle",
+        tmp_path / "circle": "it is a loop of symbolic links",
         tmp_path: "it is a folder",
         tmp_path / "folder": "it is a folder",
     }

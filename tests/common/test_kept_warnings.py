@@ -9,7 +9,7 @@ import pytest
 from fixtures.common.kept_warnings import kept_warnings
 
 
-def test_each_warning_is_one_line_with_its_place_and_is_kept_once():
+def test_each_warning_is_one_line_with_its_location_without_duplicates():
     with kept_warnings() as lines:
         for _ in range(3):
             warnings.warn("a\n  constant\x1b[2J", FutureWarning, stacklevel=1)
@@ -19,13 +19,13 @@ def test_each_warning_is_one_line_with_its_place_and_is_kept_once():
     assert second.startswith("DeprecationWarning: another")
 
 
-def test_nothing_is_issued_where_the_block_ends_well(recwarn):
+def test_nothing_is_issued_if_the_block_succeeds(recwarn):
     with kept_warnings():
         warnings.warn("a constant", FutureWarning, stacklevel=1)
     assert not recwarn.list
 
 
-def test_an_error_lets_the_next_one_see_the_warnings_too():
+def test_an_error_issues_the_warnings_again():
     with kept_warnings() as outer:
         with pytest.raises(ValueError, match="bad"), kept_warnings() as inner:
             warnings.warn("a constant", FutureWarning, stacklevel=1)

@@ -1,4 +1,4 @@
-"""What an error says becomes one printable line, whatever it says."""
+"""Tests of text.py: any error message becomes one printable line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_advice_for_developers_is_left_out():
     assert one_line(RuntimeError(""), until="\n") == "RuntimeError"
 
 
-def test_the_type_comes_once():
+def test_the_type_is_given_once():
     assert with_type(ValueError("a\nb")) == "ValueError: a b"
     assert with_type(MemoryError()) == "MemoryError"
     assert with_type(ValueError("abcdef"), longest=3) == "ValueError: abc …"

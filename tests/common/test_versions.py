@@ -1,4 +1,4 @@
-"""Versions as they occur: of TensorRT, of NVIDIA's builds for Jetsons, and texts that are not versions."""
+"""Tests of version parsing: TensorRT's versions, those of NVIDIA's Jetson builds, and text that is not a version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_numbers_of_a_version(text, numbers):
     assert release(text) == numbers
 
 
-def test_they_compare_as_numbers_and_a_pre_release_of_nvidia_is_not_older():
+def test_versions_compare_as_numbers_and_nvidias_pre_releases_are_not_older():
     assert release("10.2") > release("9.13.1") and release("10.13.3.9") > (10, 12)
     assert release("2.6.0a0+x.nv25.1") >= (2, 6)
     assert release("not a version") < (0,)

@@ -1,4 +1,4 @@
-"""Tests of machine.py: all facts of a run, on recorded samples, and how they come into its JSON."""
+"""Tests of facts.py: all facts of a run, on recorded samples, and their entry in the JSON."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEYS = {
 
 @pytest.fixture(autouse=True)
 def visible(monkeypatch):
-    """Facts are read anew, and no environment hides the GPUs of the samples."""
+    """Clears the cached facts, and any environment variable that would hide the samples' GPUs."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     machine_facts._facts.cache_clear()
     yield
@@ -49,7 +49,7 @@ def visible(monkeypatch):
 
 # All facts
 def fake_torch(monkeypatch: Any, properties: Any) -> None:
-    """A torch with this GPU; properties may be an error to raise."""
+    """Installs a fake torch with this GPU; `properties` may be an error to raise."""
 
     def get_device_properties(device: str) -> Any:
         if isinstance(properties, Exception):
@@ -118,7 +118,7 @@ def test_facts_survive_a_lost_gpu_and_a_broken_tensorrt(tmp_path, monkeypatch):
     assert facts["gpu"] is facts["tensorrt"] is None and facts["torch"] == "2.5.0"
 
 
-def test_facts_are_those_of_the_start_of_the_run(monkeypatch):
+def test_facts_are_read_once_at_the_start_of_the_run(monkeypatch):
     fake_torch(monkeypatch, ORIN)
     first = machine_facts.facts("cuda:0")
     first["torch"] = "changed by a caller"
@@ -126,7 +126,7 @@ def test_facts_are_those_of_the_start_of_the_run(monkeypatch):
     assert machine_facts.facts("cuda:0")["gpu"] == first["gpu"] and machine_facts.facts("cuda:0")["torch"] == "2.5.0"
 
 
-def test_header_line_leaves_out_what_is_not_there():
+def test_header_line_leaves_out_missing_facts():
     facts = dict.fromkeys(KEYS)
     facts.update(
         cpu="AMD EPYC", cpu_count=2, ram_bytes=8 * 2**30, os="Debian GNU/Linux 12", python="3.11.7", torch="2.15.0"
@@ -135,7 +135,7 @@ def test_header_line_leaves_out_what_is_not_there():
     assert "JetPack unknown (L4T 99.1.2)" in machine_facts.describe({**facts, "l4t": "99.1.2"})
 
 
-# The hook, in a run of its own
+# The hook, in a separate pytest run
 CONFTEST = """
 pytest_plugins = ["fixtures.plugins.machine_info"]
 def pytest_addoption(parser):
@@ -144,7 +144,7 @@ def pytest_addoption(parser):
 
 
 @pytest.mark.parametrize("arguments", [["--run-device", "cpu"], []])
-def test_machine_info_of_a_run_gains_the_facts_and_loses_nothing(pytester, run_pytest, arguments):
+def test_machine_info_gains_the_facts_and_keeps_the_rest(pytester, run_pytest, arguments):
     import json
 
     pytester.makeconftest(CONFTEST)

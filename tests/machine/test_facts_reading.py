@@ -1,4 +1,4 @@
-"""Tests of machine.py on recorded samples: GPU, versions, driver and processor, each without torch."""
+"""Tests of facts.py on recorded samples: GPU, versions, driver and processor, all without torch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.helpers.recorded_machines import SAMPLES, tree
 
 @pytest.fixture(autouse=True)
 def visible(monkeypatch):
-    """No environment hides the GPUs of the samples."""
+    """Clears any environment variable that would hide the samples' GPUs."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_gpu_is_seen_by_its_device_files(tmp_path, monkeypatch, sample):
+def test_gpu_is_detected_by_its_device_files(tmp_path, monkeypatch, sample):
     root = tree(tmp_path, SAMPLES[sample])
     assert machine_facts.has_nvidia_gpu(root)
     for hidden in ("", "-1"):
@@ -39,7 +39,7 @@ def test_gpu_is_seen_by_its_device_files(tmp_path, monkeypatch, sample):
         (["dev/nvidiactl", "dev/nvidia-uvm"], False),
     ],
 )
-def test_gpu_is_not_seen_where_half_of_it_is_missing(tmp_path, files, expected):
+def test_gpu_is_not_detected_if_a_device_file_is_missing(tmp_path, files, expected):
     assert machine_facts.has_nvidia_gpu(tree(tmp_path, dict.fromkeys(files, ""))) is expected
 
 
@@ -65,8 +65,8 @@ def test_cuda_build_without_torch(monkeypatch):
     assert machine_facts.torch_cuda_build() is None
 
 
-def test_onnxruntimes_version_is_that_of_the_file_that_would_be_imported(monkeypatch, tmp_path):
-    """Not that of a distribution: onnxruntime-gpu may lie in front of an older onnxruntime."""
+def test_onnxruntimes_version_is_read_from_the_file_that_would_be_imported(monkeypatch, tmp_path):
+    """Not from a distribution's metadata: onnxruntime-gpu may shadow an older onnxruntime."""
     origin = tmp_path / "__init__.py"
     origin.write_text('"""A package."""\n__version__ = "1.31.1"\n    __version__ = "9"\n')
     spec = SimpleNamespace(origin=str(origin))
@@ -114,7 +114,7 @@ def test_operating_system_and_cpu(tmp_path):
     assert machine_facts.operating_system(tmp_path / "bare") and machine_facts.cpu_model(tmp_path / "bare")
 
 
-def test_command_that_is_absent_fails_or_hangs_prints_nothing_worse(tmp_path, monkeypatch):
+def test_a_command_that_is_missing_fails_or_hangs_raises_nothing(tmp_path, monkeypatch):
     assert machine_facts._output("no-such-command-anywhere") == ""
     assert machine_facts._output(sys.executable, "-c", "print('MAXN'); raise SystemExit(3)") == "MAXN\n"
 

@@ -30,7 +30,7 @@ def test_jetpack_without_its_package_comes_from_the_table(tmp_path, sample):
     assert jetson.jetpack_release(tree(tmp_path, files)) == sample
 
 
-def test_package_comes_before_the_table(tmp_path):
+def test_package_takes_precedence_over_the_table(tmp_path):
     root = tree(
         tmp_path,
         {
@@ -51,7 +51,7 @@ def test_package_that_was_removed_does_not_count(tmp_path, status):
     assert jetson.jetpack_release(root) == "6.2"
 
 
-def test_container_on_a_jetson_is_known_by_device_tree_and_package(tmp_path):
+def test_container_on_a_jetson_is_detected_by_device_tree_and_package(tmp_path):
     root = tree(
         tmp_path, {"sys/firmware/devicetree/base/compatible": "nvidia,p3737-0000+p3701-0005\0nvidia,tegra234\0"}
     )
