@@ -99,12 +99,12 @@ def clone(root, readme, tmp_path_factory):
 
 
 def export_mine(folder):
-    """mine.onnx, exported by torch as a reader would."""
+    """mine.onnx, exported by torch with names that a reader may choose."""
     import torch
 
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
-    names = {"input_names": ["input"], "output_names": ["output"]}
+    names = {"input_names": ["images"], "output_names": ["logits"]}
     torch.onnx.export(module, torch.zeros(1, 3, 32, 32), str(folder / "mine.onnx"), dynamo=False, **names)
 
 

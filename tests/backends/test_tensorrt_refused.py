@@ -11,14 +11,14 @@ from fixtures.cache import store
 from fixtures.common import replay
 from fixtures.common.build_options import DEFAULT, BuildOptions
 from fixtures.common.errors import UserError
-from fixtures.tensorrt import engine
+from fixtures.tensorrt import engine_ports
 from tests.doubles import on_host
 from tests.doubles.small import DAMAGES, built, load, photographs
 
 
 def test_a_type_that_torch_does_not_have_is_refused_in_one_line(trt, tmp_path, monkeypatch):
     _, path = built(tensorrt, tmp_path)
-    monkeypatch.delitem(engine.TORCH_TYPES, "FLOAT")
+    monkeypatch.delitem(engine_ports.TORCH_TYPES, "FLOAT")
     with pytest.raises(UserError, match="the engine's input has TensorRT's type FLOAT, which torch does not have; let"):
         load(tensorrt, path, photographs())
 

@@ -58,6 +58,10 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
                 )
                 for value, is_input in inputs + outputs
             ]
+            self._axes = {
+                value.name: [size.dim_param for size in value.type.tensor_type.shape.dim]
+                for value, _ in inputs + outputs
+            }
             trt.double.alive.add(self)
 
         def serialize(self) -> Any:
@@ -78,7 +82,7 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             self._session = onnxruntime.InferenceSession(engine._model, quiet, providers=["CPUExecutionProvider"])
             self._engine = engine
             self._addresses: Dict[str, int] = {}
-            self._batch_size = 0
+            self._axes: Dict[str, int] = {}
             trt.double.alive.add(self)
 
         def _set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
@@ -86,11 +90,12 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             if not all(low <= size <= high for low, size, high in zip(fewest, shape, most)):
                 self._engine._logger.log(trt.ILogger.ERROR, f"3: Supplied dimensions {shape} are out of the profile")
                 return False
-            self._batch_size = shape[0]
+            axes = self._engine._axes[name]
+            self._axes.update({axis: size for axis, size in zip(axes, shape) if axis})
             return True
 
         def _shape(self, port: Port) -> Tuple[int, ...]:
-            return tuple(self._batch_size if size == -1 and self._batch_size else size for size in port[2])
+            return tuple(self._axes.get(axis, size) for axis, size in zip(self._engine._axes[port[0]], port[2]))
 
         def _run(self, addresses: Dict[str, int], stream_handle: int) -> bool:
             if not isinstance(stream_handle, int):

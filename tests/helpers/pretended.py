@@ -21,7 +21,8 @@ def model(work, run_device="cpu", **settings):
         session=types.SimpleNamespace(
             work=work, record=types.SimpleNamespace(facts={}),
             settings=types.SimpleNamespace(
-                build_options=DEFAULT, trusted_engine=None, model_files=(), run_device=run_device, **settings
+                build_options=DEFAULT, trusted_engine=None, engine_outputs=(), model_files=(), run_device=run_device,
+                **settings,
             ),
         ),
     )  # fmt: skip

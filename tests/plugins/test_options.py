@@ -105,6 +105,7 @@ def test_quick_takes_one_model_and_every_check(suite):
         ([*ONE_TWIN, "--batch-sizes", "4", "--trust-engine", "a.onnx"], ["batch sizes 4", "leave --batch-sizes at 1"]),
         ([*ONE_TWIN, "--trust-engine", "a.engine"], ["--trust-engine a.engine", "onnxruntime_fp32 end in .onnx"]),
         ([*ONE_TWIN, "--trust-engine", "no/such.onnx"], ["--trust-engine no/such.onnx: no such file"]),
+        (["--engine-outputs", "a"], ["--engine-outputs is for --trust-engine"]),
         (["--images", "no/such/folder"], ["no/such/folder"]),
         (["--weights", "no/such/folder"], ["no/such/folder"]),
     ],
