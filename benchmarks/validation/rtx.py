@@ -12,7 +12,7 @@ from fixtures.common.build_options import BuildOptions
 from fixtures.common.errors import EngineRefused
 from fixtures.common.replay import Replay
 from fixtures.measure import device_time
-from fixtures.tensorrt.rtx import kernels_path
+from fixtures.tensorrt.rtx import OnOwnStream, kernels_path
 
 PROFILE = (1, 4, 8)
 # Most by which the suite's device time may differ from that of events by hand.
@@ -69,7 +69,10 @@ def broken_kernels(spec: Any, path: Path, example: Any) -> str:
 
 
 def streams(trt: ModuleType, loaded: Any, path: Path, example: Any) -> List[str]:
-    """A call on a stream of its own, and CUDA graphs: the runtime's capture, called barely, and torch's of the twin."""
+    """Calls on a stream of their own, and CUDA graphs: the runtime's capture, called barely, and torch's of the twin.
+
+    Whether TensorRT's calls on the default stream cost more is measured by turns, in one process.
+    """
     import torch
 
     side = torch.cuda.Stream()
@@ -80,10 +83,13 @@ def streams(trt: ModuleType, loaded: Any, path: Path, example: Any) -> List[str]
         captured, _alive_too = bare.context(trt, path, example, capture=True)
         captured_s = bare.median_s(captured)
     torch.cuda.current_stream().wait_stream(side)
+    aside = OnOwnStream(loaded, example)  # Not closed, which would close the twin with it.
+    on_default_s, aside_s = bare.medians_s(lambda: loaded(example), lambda: aside(example))
     of_torch = Replay(loaded, example)  # Not closed, which would close the twin with it.
     of_torch_s = bare.median_s(lambda: of_torch(example))
     return [
         f"own stream: call {twin_s * 1e6:.1f} µs, bare {direct_s * 1e6:.1f} µs, ratio {twin_s / direct_s:.3f}",
+        f"by turns: default stream {on_default_s * 1e6:.1f} µs, twin's own {aside_s * 1e6:.1f} µs",
         f"bare with its capture {captured_s * 1e6:.1f} µs, torch's capture {of_torch_s * 1e6:.1f} µs",
     ]
 

@@ -83,11 +83,23 @@ def test_a_twin_that_repeats_itself_passes_in_the_calls_that_it_takes_and_is_mea
     asked = []
     model, twin = case(lambda row: asked.append(row) or right(row))
     found = repeatability.of_twin(model, twin)
-    assert found and found.bit_equal and found.calls == CALLS + repeatability.IMAGES and found.race_share < 0.2
-    assert repeatability.of_twin(model, twin) is found and len(asked) == 6 + CALLS
+    further = 6 - repeatability.IMAGES
+    assert found and found.bit_equal and found.calls == 6 + CALLS + further and found.race_share < 0.2
+    assert repeatability.of_twin(model, twin) is found and len(asked) == 6 + CALLS + further
 
 
-@pytest.mark.parametrize("racing", [Late, EveryFifth, HalfDone])
+class Once:
+    """A single call goes wrong, of the third image in the pass over all images."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, batch):
+        self.calls += 1
+        return right(batch) * (1.1 if self.calls == 3 else 1)
+
+
+@pytest.mark.parametrize("racing", [Late, EveryFifth, HalfDone, Once])
 def test_a_twin_that_races_is_refused_and_its_other_verdicts_say_so_first(racing):
     model, twin = case(racing())
     found = repeatability.of_twin(model, twin)
@@ -123,5 +135,5 @@ def test_the_summary_names_what_varies_and_a_second_engine_that_does():
     assert repeatability_lines(record) == [" repeatability: the same bits in every call, in all 1 cases"]
     record.add("repeatability", "small", "x_fp16", **steady, rebuilt=racing)
     (line,) = repeatability_lines(record)
-    assert line.startswith(" small x_fp16, built a second time, varies: 2 different outputs of one image in 23 calls, ")
+    assert line.startswith(" small x_fp16, built a second time, varies: 2 different outputs of one image in 31 calls, ")
     assert line.endswith("above the limit of 4.0e-03")
