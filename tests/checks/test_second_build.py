@@ -32,3 +32,12 @@ def test_the_second_build_keeps_the_models_own_choices_and_times_tactics_afresh(
     assert second.options.timing_folder is None
     assert (second.options.workspace_bytes, second.options.batch_profile) == (2**20, (1, 4, 8))
     assert list(tmp_path.iterdir()) == [], "a failed build leaves its folder"
+
+
+@pytest.mark.parametrize(("ratios", "expected"), [([], None), ([1.1, 0.9], [1.1, 0.9]), ([None, None], None)])
+def test_further_builds_keep_the_ratio_of_each(monkeypatch, ratios, expected):
+    found = iter(ratios)
+    monkeypatch.setattr(second_build, "build_twice", lambda *given: {"rebuilt_ratio": next(found)})
+    figures = second_build.build_again(None, 1, lambda: 0.0, len(ratios))
+    assert figures.get("rebuilt_ratios") == expected
+    assert figures.get("rebuilt_ratio") == (ratios[0] if ratios else None)

@@ -72,6 +72,37 @@ def test_a_run_is_compared_with_its_baseline_as_it_was_at_the_start(run, pyteste
     assert run("--baseline", str(new), "--fail-on", "memory,missing").ret == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--baseline-engines", "."), "ERROR: --baseline-engines are those of --baseline*"),
+        (("--baseline-engines", "absent"), "ERROR: --baseline-engines 'absent' is not a folder"),
+        (("--builds", "0"), "ERROR: --builds '0' must be a positive integer"),
+    ],
+)
+def test_wrong_use_of_further_measurements_is_one_line(run, options, said):
+    refused = run(*options)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([said])
+
+
+def test_what_is_undecided_can_be_measured_again_at_the_end():
+    """The baseline and this run are handed on, and the report on all measurements decides; not if nothing was timed."""
+    handed = []
+
+    def again(runs, judge):
+        handed.append([run.label for run in runs])
+        return judge([runs[0], run_of(data.document(seed=2), "this run")])
+
+    slow = data.slow_down(data.document(seed=1), 1.3, *TWIN)
+    assert compare_at_end(BASE, slow, GATE, everything)[0] == 1
+    assert compare_at_end(BASE, slow, GATE, everything, again=again)[0] == 0
+    assert handed == [["base.json", "this run"]]
+    untimed = Asked(lambda model, twin: True, timed=False)
+    compare_at_end(BASE, slow, GATE, untimed, again=again)
+    assert len(handed) == 1
+
+
 BASE = run_of(data.document(), "base.json")
 GATE = parse_gate(DEFAULT_FAIL_ON)
 

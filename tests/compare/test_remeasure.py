@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy
 import pytest
 
 from fixtures.common.errors import UserError
@@ -112,6 +115,101 @@ def test_a_measurement_that_fails_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *command, **options: done)
     with pytest.raises(UserError, match="measuring again failed: .*ERROR: no such model"):
         remeasure.measure_with_pytest("calibrated")(tmp_path, list(slower(1.0, 0).timings)[1:2])
+
+
+@pytest.mark.parametrize(("engines", "base"), [((None, ENGINES[1]), {}), (ENGINES, {"tensorrt": "8.6"})])
+def test_without_base_engines_only_the_new_run_is_measured_again(engines, base):
+    """As after an upgrade of TensorRT, which no longer runs base's engines: the new run's processes tell the spread."""
+    lines, machine = [], Machine(1.0)
+
+    def gpu(seed, factor=1.0, **facts):
+        return run_of(data.slow_down(data.document(seed=seed, **facts), factor, *TWIN), f"run-{seed}")
+
+    def measure(folder, names):
+        machine(folder, names)
+        return gpu(100 + len(machine.turns), [1.0, 1.3, 0.9, 1.2][len(machine.turns) - 1])
+
+    runs = [gpu(0, **base), gpu(1, 1.1)]
+    assert judge(runs).decision.outcome == REGRESSED
+    report = remeasure.remeasured(runs, engines, 600.0, judge, measure, lines.append, machine.clock)
+    assert machine.turns == ["new-engines"] * (remeasure.ONE_SIDED - 1)
+    assert report.decision.outcome == UNDECIDED, "processes of the new run are up to 40 % apart"
+    assert "only the new run is measured again" in lines[0]
+    assert ("TensorRT 8.6 → 10.3.0 changed" in lines[0]) == bool(base)
+
+
+def test_a_real_regression_is_found_without_base_engines():
+    machine = Machine(2.0)
+
+    def measure(folder, names):
+        machine(folder, names)
+        return run_of(data.slow_down(data.document(seed=50 + len(machine.turns)), 2.0, *TWIN), "again")
+
+    runs = [run_of(data.document(), "base"), run_of(data.slow_down(data.document(seed=1), 2.0, *TWIN), "new")]
+    report = remeasure.remeasured(runs, (None, ENGINES[1]), 600.0, judge, measure, lambda line: None, machine.clock)
+    assert report.decision.outcome == REGRESSED
+
+
+ENGINE = """
+import json, sys, time
+import numpy, onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+feed, blocks = {"x": numpy.ones((64, 64), numpy.float32)}, []
+for _ in range(11):
+    began_s = time.process_time()  # Other work on the machine does not count.
+    for _ in range(100):
+        session.run(None, feed)
+    blocks.append((time.process_time() - began_s) / 100)
+print(json.dumps(blocks[1:]))
+"""
+
+
+def write_engine(folder, layers):
+    """A chain of so many matrix products, as ONNX."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    make = onnx.helper
+    names = ["x", *(f"y{number}" for number in range(layers))]
+    weight = onnx.numpy_helper.from_array(numpy.eye(64, dtype=numpy.float32), "w")
+    nodes = [make.make_node("MatMul", [before, "w"], [after]) for before, after in zip(names, names[1:])]
+    ends = [make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (64, 64)) for name in (names[0], names[-1])]
+    graph = make.make_graph(nodes, "chain", ends[:1], ends[1:], [weight])
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+    folder.mkdir()
+    onnx.save(model, str(folder / "engine.onnx"))
+
+
+@pytest.mark.parametrize(("layers", "outcome"), [(30, REGRESSED), (10, NO_REGRESSION)])
+def test_real_engines_are_decided_by_turns(tmp_path, layers, outcome):
+    """ONNX Runtime times both in fresh processes: an engine of three times the work is WORSE, an equal one SAME."""
+    write_engine(tmp_path / "base", 10)
+    write_engine(tmp_path / "new", layers)
+
+    def measure(folder, names):
+        command = [sys.executable, "-c", ENGINE, str(folder / "engine.onnx")]
+        blocks = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        document = on_cpu(1.0, torch_threads=1)
+        row = data.benchmark(document, *TWIN)
+        row["extra_info"].update(latency_p50_s=float(numpy.median(blocks)), stable=True)
+        row["extra_info"]["blocks_s"].update(twin=blocks)
+        return run_of(document, folder.name)
+
+    def by_half(runs):
+        return make_report(runs, parse_gate("latency:50%,missing"), allow_different=False)
+
+    # What stood in the first two runs, which two slow moments made undecided, must not matter.
+    folders, first = (tmp_path / "base", tmp_path / "new"), [measure(tmp_path / "base", [])]
+    slow = on_cpu(1.0, torch_threads=1)
+    blocks = first[0].timings[next(name for name in first[0].timings if name[:2] == TWIN)].invocations[0].twin
+    data.benchmark(slow, *TWIN)["extra_info"]["blocks_s"].update(
+        twin=[one * pace for one in blocks for pace in (1, 4)][:10]
+    )
+    runs = [*first, run_of(slow, "new")]
+    assert by_half(runs).decision.outcome == UNDECIDED
+    report = remeasure.remeasured(runs, folders, 60.0, by_half, measure, lambda line: None)
+    assert report.decision.outcome == outcome
 
 
 @pytest.mark.parametrize(("runs", "said"), [(1, "needs two runs"), (2, "no such folder")])

@@ -92,6 +92,16 @@ def test_processes_that_differ_are_decided_by_all_runs_before_and_since():
     assert latency(equal).verdict != WORSE
 
 
+@pytest.mark.parametrize(("rebuilt", "verdict"), [(None, WORSE), ([1.01, 0.99], WORSE), ([1.25, 0.8, 1.1], UNSURE)])
+def test_the_spread_between_builds_goes_into_the_limit(rebuilt, verdict):
+    """--builds: where three builds of one engine are 30 % apart, 12 % between two runs may be the builder's choice."""
+    documents = [data.document(), data.slow_down(data.document(seed=1), 1.12, *TWIN)]
+    data.benchmark(documents[0], *TWIN)["extra_info"]["rebuilt_ratios"] = rebuilt
+    runs = [run_of(one, "run") for one in documents]
+    report = make_report(runs, parse_gate(DEFAULT_FAIL_ON), allow_different=False)
+    assert latency(report).verdict == verdict
+
+
 def test_the_spread_between_processes_of_a_run_widens_what_one_process_can_show():
     """A single process beside a folder is as uncertain as the folder's processes are."""
     documents = [data.slow_down(data.document(seed=s), pace, *TWIN) for s, pace in enumerate([0.9, 1.0, 1.1, 1.0])]
