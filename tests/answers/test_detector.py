@@ -1,4 +1,4 @@
-"""From a core's outputs to boxes as torchvision's own detector has them, whichever backend ran the core; pictures."""
+"""Tests of boxes and masks from a core's outputs, on every backend, against torchvision's own; and of drawings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NAMES = [photograph.name for photograph in PHOTOGRAPHS]
 
 
 class Case:
-    """A tiny model, the photographs as its core takes them, and what it answers."""
+    """A tiny model, its core's input images, and its outputs."""
 
     def __init__(self, spec):
         self.spec = spec
@@ -67,8 +67,8 @@ def decoder():
     return Detector(DETECTOR)
 
 
-def test_boxes_are_those_of_torchvisions_own_forward(detector, decoder):
-    """Bit for bit, transform, anchors, decoding and NMS included."""
+def test_boxes_equal_those_of_torchvisions_own_forward(detector, decoder):
+    """Bit for bit, including transform, anchors, decoding and NMS."""
     found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
     for photograph, ours in zip(PHOTOGRAPHS, found):
         with torch.inference_mode():
@@ -116,8 +116,8 @@ def test_wrong_boxes_are_refused(mutant, precision, detector, decoder):
     assert judge(found, found, TABLE[precision], decoder.limits, NAMES)
 
 
-def test_20_runs_that_round_differently_are_judged_alike(detector, decoder):
-    """Rounding moves every number by up to a millionth, about what fp32 costs; boxes and scores move with it."""
+def test_20_runs_with_different_rounding_all_agree(detector, decoder):
+    """Rounding changes every number by up to a millionth, about fp32's error, and boxes and scores with it."""
     right, limit = {name: array[:3] for name, array in detector.reference.items()}, TABLE["fp32"]
     eagers, found = decoder.boxes_of(right, PHOTOGRAPHS[:3]), []
     for seed in range(20):
@@ -132,7 +132,7 @@ def test_20_runs_that_round_differently_are_judged_alike(detector, decoder):
 
 
 def test_boxes_off_by_8_pixels_are_off_by_8_pixels_of_the_input(detector, decoder):
-    """Whatever size the photograph has."""
+    """Whatever the image's size."""
     found, (photograph,) = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0], PHOTOGRAPHS[:1]
     (pixel,) = decoder.pixels([photograph])
     wrong = mutants_dense.boxes_off(found, pixel)
@@ -150,7 +150,7 @@ def test_wrong_masks_are_refused(mutant, precision, segmenter):
     assert not judge_masks(mutants_dense.MASK_MUTANTS[mutant](masks), masks, MASK_TABLE[precision], NAMES)
 
 
-def test_end_to_end_answers_are_for_people(detector, segmenter, decoder):
+def test_end_to_end_predictions_are_readable(detector, segmenter, decoder):
     picture = decoding.open_rgb(PHOTOGRAPHS[0].path)
     for case in (detector, segmenter):
         model = types.SimpleNamespace(spec=case.spec, run_device="cpu", detector=decoder)
@@ -164,7 +164,7 @@ def test_end_to_end_answers_are_for_people(detector, segmenter, decoder):
             assert set(answer["names"]) <= set(tiny_dense.CLASSES)
 
 
-def test_end_to_end_pixels_without_a_finite_answer_have_no_share(segmenter):
+def test_end_to_end_pixels_without_a_finite_output_have_no_share(segmenter):
     model = types.SimpleNamespace(spec=segmenter.spec, run_device="cpu")
     way = end_to_end.way_of(model, types.SimpleNamespace(run=segmenter.core))
     maps = segmenter.reference["out"][:1].copy()
@@ -174,7 +174,7 @@ def test_end_to_end_pixels_without_a_finite_answer_have_no_share(segmenter):
 
 
 @pytest.mark.parametrize("task", ["detection", "segmentation", "tensor"])
-def test_numbers_that_do_not_agree_leave_the_worst_photographs_picture(task, detector, segmenter, decoder, tmp_path):
+def test_a_disagreement_saves_a_drawing_of_the_worst_image(task, detector, segmenter, decoder, tmp_path):
     case = segmenter if task == "segmentation" else detector
     model = types.SimpleNamespace(
         name="tiny",

@@ -73,7 +73,7 @@ def test_one_from_outside_is_never_replaced(model, tmp_path):
     model.session.settings.trusted_engine = tmp_path / "mine.engine"
     model.session.settings.trusted_engine.write_bytes(b"mine")
     model.state.refusals = 1
-    with pytest.warns(store.EngineWarning, match="used unchecked"), pytest.raises(UserError, match=REASON):
+    with pytest.warns(store.EngineWarning, match="used unverified"), pytest.raises(UserError, match=REASON):
         RunningTwin("tensorrt_fp32", model)
     assert model.state.built == 0 and model.session.settings.trusted_engine.read_bytes() == b"mine"
 

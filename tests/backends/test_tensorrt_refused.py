@@ -56,7 +56,7 @@ def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
     first = entry()
     assert entry() == first and len(builds) == 1
     first.path.write_bytes(first.path.read_bytes()[:-100])
-    with pytest.warns(store.EngineWarning, match="refused and made again"):
+    with pytest.warns(store.EngineWarning, match="rejected and rebuilt"):
         again = entry()
     assert len(builds) == 2
     load(tensorrt, again.path, photographs())

@@ -1,4 +1,4 @@
-"""An entry's own checks: every kind of damage is refused in one line and made again, and no file is read twice."""
+"""Tests of an entry's checks: any damage is reported in one line and rebuilt, and no file is read twice."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def write(path):
 
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch):
-    """The state of a process that has neither read nor used an entry."""
+    """Resets the state to that of a process that has neither read nor used an entry."""
     monkeypatch.setattr(store, "_used", set())
     monkeypatch.setattr(files, "_digests", {})
 
 
 @pytest.fixture
 def directory(tmp_path):
-    """An entry in good order."""
+    """An intact entry."""
     return make(tmp_path, NAME, FACTS, write, ".plan").path.parent
 
 
@@ -51,7 +51,7 @@ def swapped_for_a_link(path):
 
 
 def flipped(path):
-    """One bit changed, size and modification time kept."""
+    """Flips one bit; keeps size and modification time."""
     before, content = path.stat(), bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -83,15 +83,15 @@ DAMAGES = {
     "odd size": (lambda d: rewritten(d, files={"artefact.plan": {"bytes": "9", "sha256": 1}}), "missing or garbled"),
     "unknown file": (lambda d: rewritten(d, file="other.plan"), "entry.json is missing or garbled"),
     "odd file": (lambda d: rewritten(d, file=["artefact.plan"]), "entry.json is missing or garbled"),
-    "file outside": (outside, "names '../outside', which lies outside of it"),
+    "file outside": (outside, "lists '../outside', which is outside the entry"),
     "other facts": (lambda d: rewritten(d, facts={**FACTS, "precision": "fp32"}), "made from other facts"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("seen", [False, True], ids=["unseen", "seen"])
-def test_damage_is_refused_in_one_line_and_made_anew(damage, seen, directory, tmp_path):
-    """`seen`: this process has already found the entry in order before the damage."""
+def test_damage_is_refused_in_one_line_and_rebuilt(damage, seen, directory, tmp_path):
+    """`seen`: this process verified the entry before the damage."""
     damaging, reason = DAMAGES[damage]
     if seen:
         assert find(tmp_path, NAME, FACTS)
@@ -118,7 +118,7 @@ def test_find_removes_what_it_refuses(directory, tmp_path):
     assert not directory.exists()
 
 
-def test_a_linked_entry_is_removed_and_what_it_points_to_kept(directory, tmp_path):
+def test_a_linked_entry_is_removed_and_its_target_kept(directory, tmp_path):
     swapped_for_a_link(directory)
     with pytest.warns(EngineWarning):
         assert find(tmp_path, NAME, FACTS) is None
@@ -141,7 +141,7 @@ def test_a_file_is_read_once_per_process(directory, tmp_path, monkeypatch):
     assert read == [directory / "artefact.plan"]
 
 
-def test_files_beside_count_and_are_checked(tmp_path):
+def test_files_beside_it_count_and_are_verified(tmp_path):
     def write_two(path):
         path.write_bytes(CONTENT)
         (path.parent / "weights.data").write_bytes(b"beside")
@@ -153,7 +153,7 @@ def test_files_beside_count_and_are_checked(tmp_path):
         assert find(tmp_path, NAME, FACTS) is None
 
 
-def test_what_is_stored_and_what_is_found_are_the_same_file(tmp_path):
+def test_the_stored_and_the_found_file_are_the_same(tmp_path):
     digest = hashlib.sha256(CONTENT).hexdigest()
     made = make(tmp_path, NAME, FACTS, write, ".plan")
     found = find(tmp_path, NAME, FACTS)
@@ -161,7 +161,7 @@ def test_what_is_stored_and_what_is_found_are_the_same_file(tmp_path):
     assert (found.bytes, found.digest, found.path) == (len(CONTENT), digest, made.path)
 
 
-def test_an_entry_says_what_it_is_and_when_it_was_made(directory):
+def test_an_entry_records_its_facts_and_when_it_was_made(directory):
     found = json.loads((directory / "entry.json").read_text())
     digest = hashlib.sha256(CONTENT).hexdigest()
     assert (found["file"], found["facts"]) == ("artefact.plan", FACTS)
@@ -170,12 +170,12 @@ def test_an_entry_says_what_it_is_and_when_it_was_made(directory):
     assert timedelta(seconds=-1) <= age < timedelta(minutes=1)
 
 
-def test_the_same_facts_have_the_same_bytes_and_what_json_lacks_is_refused():
+def test_equal_facts_have_the_same_bytes_and_values_json_lacks_are_refused():
     assert entry.canonical({"a": 1, "b": (2, 3)}) == entry.canonical({"b": [2, 3], "a": 1}) == b'{"a": 1, "b": [2, 3]}'
     with pytest.raises(ValueError):
         entry.canonical({"a": math.nan})
 
 
-def test_a_write_that_makes_no_file_is_refused(tmp_path):
+def test_a_write_that_creates_no_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="^the build wrote nothing to artefact.plan: "):
         make(tmp_path, NAME, FACTS, lambda path: None, ".plan")

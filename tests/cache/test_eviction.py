@@ -1,4 +1,4 @@
-"""What the engine cache removes: what was used least recently, and never what is in use or not its own."""
+"""Tests of eviction: the least recently used entries go first, never those in use or files of others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def new_process(monkeypatch):
 
 @pytest.fixture
 def held(tmp_path):
-    """Holds the lock of an entry, as another process that makes it does; FileLock is not shared between objects."""
+    """Holds an entry's lock, as another process making it would; FileLock objects do not share a lock."""
 
     @contextlib.contextmanager
     def hold(name):
@@ -34,7 +34,7 @@ def held(tmp_path):
     return hold
 
 
-def test_never_evicts_what_another_process_is_making_and_goes_on_with_the_next(three, held, tmp_path):
+def test_skips_entries_that_another_process_is_making(three, held, tmp_path):
     names, own = three
     with held(names[0]):
         started = time.monotonic()
@@ -43,7 +43,7 @@ def test_never_evicts_what_another_process_is_making_and_goes_on_with_the_next(t
     assert entries(tmp_path) == [names[0], names[2]]
 
 
-def test_what_cannot_be_removed_ends_in_one_line_and_stays(three, tmp_path, monkeypatch):
+def test_an_entry_that_cannot_be_removed_is_a_one_line_error_and_stays(three, tmp_path, monkeypatch):
     names, _ = three
 
     def refuse(*arguments):
@@ -52,11 +52,11 @@ def test_what_cannot_be_removed_ends_in_one_line_and_stays(three, tmp_path, monk
     monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(UserError) as caught:
         evict(tmp_path, 0)
-    assert str(caught.value).startswith(f"engine cache {tmp_path} cannot be written (Read-only file system): name")
+    assert str(caught.value).startswith(f"engine cache {tmp_path} cannot be written (Read-only file system): choose")
     assert entries(tmp_path) == names and not temporaries(tmp_path)
 
 
-def test_the_sweep_leaves_what_is_locked_and_waits_for_nobody(held, tmp_path):
+def test_the_sweep_skips_locked_entries_without_waiting(held, tmp_path):
     for name in ("made-0123456789ab", "dead-0123456789ab"):
         (tmp_path / f"{name}.x7.tmp").mkdir()
         (tmp_path / f"{name}.x7.tmp" / "half").write_bytes(b"half")
@@ -71,7 +71,7 @@ def test_the_sweep_leaves_what_is_locked_and_waits_for_nobody(held, tmp_path):
 
 @pytest.fixture
 def three(tmp_path):
-    """Entries of 100, 200 and 300 bytes, used in this order, by another process."""
+    """Entries of 100, 200 and 300 bytes, used in this order by another process."""
     names = []
     for index, size in enumerate((100, 200, 300)):
         made = make(tmp_path, f"model{index}", FACTS, writing(b"x" * size), ".plan")
@@ -91,14 +91,14 @@ def test_evicts_least_recently_used_first(three, tmp_path):
     assert evict(tmp_path / "absent", 0) == []
 
 
-def test_a_hit_is_a_use(three, tmp_path):
+def test_a_hit_counts_as_a_use(three, tmp_path):
     names, own = three
     assert find(tmp_path, "model0", FACTS)
     store._used.clear()
     assert evict(tmp_path, 100 + own) == names[1:]
 
 
-def test_never_evicts_what_this_process_has_used(three, tmp_path):
+def test_never_evicts_entries_that_this_process_has_used(three, tmp_path):
     names, _ = three
     find(tmp_path, "model0", FACTS)
     make(tmp_path, "model3", FACTS, writing(), ".plan")
@@ -106,7 +106,7 @@ def test_never_evicts_what_this_process_has_used(three, tmp_path):
     assert {name.rsplit("-", 1)[0] for name in entries(tmp_path)} == {"model0", "model3"}
 
 
-def test_never_evicts_what_is_not_an_entry(tmp_path):
+def test_never_evicts_anything_but_entries(tmp_path):
     (tmp_path / "photographs-000000000000").mkdir()
     (tmp_path / "photographs-000000000000" / "mine.jpg").write_bytes(CONTENT)
     (tmp_path / "notes").mkdir()

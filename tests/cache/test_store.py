@@ -1,4 +1,4 @@
-"""The engine cache: what hits, what is refused, what a failing write leaves behind."""
+"""Tests of the engine cache: hits, refusals, and what a failed write leaves behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_made_once_and_found_again(tmp_path):
     assert (made.bytes, made.digest) == (found.bytes, found.digest)
 
 
-def test_an_entry_explains_itself(tmp_path):
+def test_an_entry_documents_itself(tmp_path):
     made = make(tmp_path, NAME, FACTS, writing(), ".plan")
     (name,) = entries(tmp_path)
     assert name.startswith(f"{NAME}-")
@@ -69,7 +69,7 @@ def test_odd_characters_in_a_name_stay_inside_the_folder(tmp_path):
     ],
     ids=str,
 )
-def test_another_fact_is_another_entry(change, tmp_path):
+def test_a_changed_fact_makes_a_new_entry(change, tmp_path):
     make(tmp_path, NAME, FACTS, writing(), ".plan")
     with no_warning():
         assert find(tmp_path, NAME, {**FACTS, **change}) is None
@@ -78,7 +78,7 @@ def test_another_fact_is_another_entry(change, tmp_path):
     assert find(tmp_path, NAME, FACTS).path.read_bytes() == CONTENT
 
 
-def test_order_of_facts_and_kind_of_sequence_do_not_matter(tmp_path):
+def test_order_of_facts_and_type_of_sequence_do_not_matter(tmp_path):
     make(tmp_path, NAME, FACTS, writing(), ".plan")
     same = {**dict(reversed(list(FACTS.items()))), "input_shape": (1, 3, 224, 224)}
     assert find(tmp_path, NAME, same)
@@ -93,7 +93,7 @@ def test_store_replaces(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no kernel"), KeyboardInterrupt(), UserError("one line")], ids=repr)
-def test_a_failing_write_leaves_nothing(error, tmp_path):
+def test_a_failed_write_leaves_nothing(error, tmp_path):
     def write(path):
         path.write_bytes(b"half")
         raise error
@@ -104,7 +104,7 @@ def test_a_failing_write_leaves_nothing(error, tmp_path):
     assert get_or_make(tmp_path, NAME, FACTS, writing(), ".plan").path.read_bytes() == CONTENT
 
 
-def test_a_failing_write_keeps_what_was_there(tmp_path):
+def test_a_failed_write_keeps_the_old_entry(tmp_path):
     make(tmp_path, NAME, FACTS, writing(), ".plan")
     with pytest.raises(ZeroDivisionError):
         make(tmp_path, NAME, FACTS, lambda path: 1 / 0, ".plan")
@@ -117,10 +117,10 @@ def test_writing_nothing_is_an_error(tmp_path):
     assert not entries(tmp_path)
 
 
-def test_trusted_file_comes_with_a_warning(tmp_path):
+def test_trusted_file_is_used_with_a_warning(tmp_path):
     path = tmp_path / "from a colleague.plan"
     path.write_bytes(CONTENT)
-    with pytest.warns(EngineWarning, match="an engine is code that runs with your rights"):
+    with pytest.warns(EngineWarning, match="an engine is code that runs with your permissions"):
         cached = trusted(path)
     assert cached == store.Cached(path, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
@@ -138,4 +138,4 @@ def test_pytest_shows_a_refusal(pytester, root):
     )
     result = pytester.runpytest("-p", "no:cacheprovider")
     result.assert_outcomes(passed=1, warnings=1)
-    result.stdout.fnmatch_lines(["*EngineWarning: engine cache:*is refused and made again: its artefact.plan has 100*"])
+    result.stdout.fnmatch_lines(["*EngineWarning: engine cache:*is rejected and rebuilt: its artefact.plan has 100*"])

@@ -1,4 +1,4 @@
-"""The engine cache's folder: private, and what one that is full, read-only or another's is told."""
+"""Tests of the engine cache's folder: private, with one-line errors if it is full, read-only or another user's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_new_folder_is_private(tmp_path):
 
 
 @pytest.mark.parametrize("use", [check_writable, lambda folder: make(folder, NAME, FACTS, writing(), ".plan")])
-def test_unwritable_folder_is_one_line(use, tmp_path):
+def test_unwritable_folder_is_a_one_line_error(use, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for folder in (tmp_path / "file", tmp_path / "file" / "cache"):
         with pytest.raises(UserError) as caught:
@@ -58,28 +58,28 @@ def test_a_folder_that_others_can_read_keeps_its_mode_and_the_entries_are_privat
 
 def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    with pytest.raises(UserError, match="belongs to another user, .*: name a folder of your own with --engine-dir"):
+    with pytest.raises(UserError, match="belongs to another user, .*: use a folder of your own with --engine-dir"):
         check_writable(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["tempfile.mkdtemp", "os.rename"])
-def test_a_disk_that_fills_up_around_the_write_is_one_line(tmp_path, monkeypatch, place):
+def test_a_disk_that_fills_up_around_the_write_is_a_one_line_error(tmp_path, monkeypatch, place):
     def refuse(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     module, name = place.split(".")
     monkeypatch.setattr({"tempfile": tempfile, "os": os}[module], name, refuse)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): name another folder"):
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): choose another folder"):
         make(tmp_path, NAME, FACTS, writing(), ".plan")
     assert not entries(tmp_path)
 
 
-def test_read_only_folder_is_one_line(tmp_path, monkeypatch):
+def test_read_only_folder_is_a_one_line_error(tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise OSError(errno.EROFS, "Read-only file system", str(tmp_path))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\): name another folder"):
+    with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\): choose another folder"):
         check_writable(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_full_disk_names_folder_and_size(tmp_path):
     assert not entries(tmp_path)
 
 
-def test_full_disk_is_known_by_its_free_space_too(tmp_path, monkeypatch):
+def test_full_disk_is_also_detected_by_its_free_space(tmp_path, monkeypatch):
     def write(path):
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 

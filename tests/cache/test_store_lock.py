@@ -1,4 +1,4 @@
-"""The engine cache between processes: what a kill and a race leave behind."""
+"""Tests of the engine cache between processes: what a kill and a race leave behind."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ get_or_make(pathlib.Path(sys.argv[1]), sys.argv[3], {facts!r}, write, ".plan")
 
 @pytest.fixture
 def killed_writer(tmp_path, root):
-    """The cache folder after a process was killed with SIGKILL in the middle of its write; `alive` before that."""
+    """The cache folder after SIGKILL ended a process in the middle of its write; `alive` is the state before that."""
     ready = tmp_path / "ready"
     command = [sys.executable, "-c", HALF_WRITER.format(facts=FACTS), str(tmp_path / "cache"), str(ready), NAME]
     process = subprocess.Popen(command, cwd=str(root))
@@ -64,7 +64,7 @@ def test_a_killed_write_leaves_no_entry(killed_writer):
     assert made.path.read_bytes() == CONTENT
 
 
-def test_only_the_dead_are_swept(killed_writer):
+def test_only_dead_writers_folders_are_removed(killed_writer):
     assert len(killed_writer.alive) == 1, "the folder of a live writer was swept"
     check_writable(killed_writer.folder)
     assert not temporaries(killed_writer.folder)
@@ -101,8 +101,8 @@ def test_two_processes_at_once_build_once(damaged, tmp_path):
 
 
 @pytest.mark.parametrize("gone", ["absent", "damaged and removed meanwhile", "made meanwhile"])
-def test_what_another_process_did_before_the_lock_was_had_decides(gone, tmp_path, monkeypatch):
-    """Between the first look and the lock another process may have removed the entry, or made it."""
+def test_changes_by_another_process_before_the_lock_is_acquired_are_seen(gone, tmp_path, monkeypatch):
+    """Between the first check and the lock, another process may have removed or made the entry."""
     if gone == "damaged and removed meanwhile":
         os.truncate(make(tmp_path, NAME, FACTS, writing(), ".plan").path, 100)
     locked, write = disk.locked, writing(b"mine")

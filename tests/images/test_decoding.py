@@ -1,4 +1,4 @@
-"""Tests of decoding.py: every format and mode against known pixels, upright and one large picture at a time."""
+"""Tests of decoding.py: every format and mode against known pixels, EXIF rotation, one large image at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def assert_near(got: Any, expected: Any, tolerance: int = 0) -> None:
     assert worst <= tolerance, f"got {got}, expected {expected}, off by {worst}, tolerance {tolerance}"
 
 
-def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "LARGE_PIXELS", 63)
     for number, side in enumerate((8, 8, 8, 7)):
         Image.new("RGB", (side, side)).save(tmp_path / f"{number}.png")
@@ -62,7 +62,7 @@ def test_content_decides_and_not_the_extension(tmp_path):
     assert_near(decoding.open_rgb(tmp_path / "really_png.jpg").getpixel((3, 3)), RED)
 
 
-def test_first_picture_of_a_phones_several(tmp_path):
+def test_first_image_of_a_multi_picture_file(tmp_path):
     quarters().save(
         tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (32, 16))], quality=95
     )
@@ -124,7 +124,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path, name, mode, value,
     pixels = np.full((6, 8), value, {"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode])
     Image.frombytes(mode, (8, 6), pixels.tobytes()).save(tmp_path / name)
     with Image.open(tmp_path / name) as stored:
-        assert stored.mode.startswith("I"), "the file is to hold more than 8 bits"
+        assert stored.mode.startswith("I"), "the file must hold more than 8 bits"
     assert_near(decoding.open_rgb(tmp_path / name).getpixel((5, 5)), (expected,) * 3)
 
 
@@ -142,7 +142,7 @@ def test_sixteen_bit_colour(tmp_path):
     assert_near(decoding.open_rgb(tmp_path / "a.png").getpixel((5, 5)), (255, 128, 0))
 
 
-# EXIF 2.3, tag 0x0112: what undoes the rotation stored under each number, as corners of `quarters()` once upright.
+# EXIF 2.3, tag 0x0112: for each orientation, the transposition that turns `quarters()` into the stored image.
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["a.jpg", "b.png", "c.webp", "e.tiff"])
 def test_exif_orientation_is_applied(tmp_path, name, orientation):

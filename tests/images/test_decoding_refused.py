@@ -1,4 +1,4 @@
-"""Tests of decoding.py: files that are refused in one line, whole, damaged or hostile."""
+"""Tests of decoding.py: unsupported, damaged and hostile files are refused in one line."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from PIL import Image, ImageFile
 
 from fixtures.common.errors import UserError
 from fixtures.images import decoding
-from fixtures.images.decoding import UnreadablePhotograph
+from fixtures.images.decoding import UnreadableImage
 from tests.helpers.drawn import FORMATS, picture, quarters
 
 
 def unreadable(path: Path) -> str:
-    """The one line with which a file is refused."""
-    with pytest.raises(UnreadablePhotograph) as caught:
+    """The reason why a file is refused."""
+    with pytest.raises(UnreadableImage) as caught:
         decoding.open_rgb(path)
-    assert str(caught.value) == f"photograph {path}: {caught.value.reason}" and "\n" not in str(caught.value)
+    assert str(caught.value) == f"image {path}: {caught.value.reason}" and "\n" not in str(caught.value)
     return caught.value.reason
 
 
@@ -34,9 +34,9 @@ def test_truncated_file(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"this is no picture", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"GIF89a"]
+    "content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"GIF89a"]
 )
-def test_file_that_is_no_picture(tmp_path, content):
+def test_file_that_is_not_an_image(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
     assert "not a JPEG, PNG, WebP, BMP or TIFF image" in unreadable(tmp_path / "a.jpg")
 
@@ -56,12 +56,12 @@ def test_wrong_permissions(tmp_path, monkeypatch):
     def denied(*arguments: Any, **options: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Image, "open", denied)  # the superuser, as whom tests may run, is denied nothing
+    monkeypatch.setattr(Image, "open", denied)  # Root, as which tests may run, can read everything.
     assert unreadable(picture(tmp_path / "a.jpg")) == "no permission to read it"
 
 
 def bomb(path: Path, width: int, height: int) -> Path:
-    """A BMP header that announces this size, with nothing behind it."""
+    """A BMP header that claims this size, with no pixels."""
     import struct
 
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
@@ -71,16 +71,16 @@ def bomb(path: Path, width: int, height: int) -> Path:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("width, height", [(10_001, 10_000), (30_000, 30_000)])
-def test_picture_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, width, height):
+def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, width, height):
     def load(image: Any) -> None:
-        raise AssertionError("a picture bomb was decoded")
+        raise AssertionError("a decompression bomb was decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     assert "more than 100 million pixels" in unreadable(bomb(tmp_path / "a.bmp", width, height))
 
 
 def announced(path: Path, size: int) -> Path:
-    """A whole small picture of this extension's format, in whose header both sides were then set to `size`."""
+    """A valid small image in this extension's format, whose header claims `size` for both sides."""
     import struct
     import zlib
 
@@ -109,11 +109,11 @@ def announced(path: Path, size: int) -> Path:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("size", [10_001, 16_000, 60_000])
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp"])
-def test_a_small_file_that_announces_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch, name, size):
+def test_a_small_file_that_claims_a_huge_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch, name, size):
     path = announced(tmp_path / name, size)
-    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("a picture bomb was decoded"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("a decompression bomb was decoded"))
     reason = unreadable(path)
-    # WebP's own library refuses a frame that does not fill its canvas.
+    # libwebp refuses a frame that does not fill its canvas.
     refused = ("could not create decoder object", "not a JPEG, PNG, WebP") if name == "a.webp" else ()
     assert any(text in reason for text in ("more than 100 million pixels", *refused)), reason
 
@@ -124,7 +124,7 @@ def test_largest_size_is_decoded(tmp_path, monkeypatch):
     assert "16×13 is more than" in unreadable(picture(tmp_path / "b.png", size=(16, 13)))
 
 
-def test_strip_that_preprocessing_would_blow_up_is_refused(tmp_path):
+def test_thin_strip_that_resizing_would_make_huge_is_refused(tmp_path):
     assert decoding.open_rgb(picture(tmp_path / "a.png", size=(100, 1))).size == (100, 1)
     assert "101×1: one side is more than 100 times the other" in unreadable(picture(tmp_path / "b.png", size=(101, 1)))
 
@@ -133,15 +133,15 @@ def test_floating_point_pixels_are_refused(tmp_path):
     assert "floating-point" in unreadable(picture(tmp_path / "a.tif", 0.5, mode="F"))
 
 
-def test_unreadable_photograph_survives_the_way_between_processes():
-    error = pickle.loads(pickle.dumps(UnreadablePhotograph(Path("a\n.jpg"), "gone")))
-    assert isinstance(error, UserError) and str(error) == "photograph a\\n.jpg: gone" and error.reason == "gone"
+def test_unreadable_image_survives_pickling():
+    error = pickle.loads(pickle.dumps(UnreadableImage(Path("a\n.jpg"), "gone")))
+    assert isinstance(error, UserError) and str(error) == "image a\\n.jpg: gone" and error.reason == "gone"
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FORMATS)
-def test_damaged_bytes_give_a_picture_or_one_line_and_never_a_traceback(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 1_000_000)  # damaged headers announce any size
+def test_damaged_bytes_give_an_image_or_one_line_and_never_a_traceback(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 1_000_000)  # Damaged headers claim any size.
     random = np.random.RandomState(0)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -155,7 +155,7 @@ def test_damaged_bytes_give_a_picture_or_one_line_and_never_a_traceback(tmp_path
         (tmp_path / name).write_bytes(damaged.tobytes())
         try:
             outcomes.add(decoding.open_rgb(tmp_path / name).mode)
-        except UnreadablePhotograph as error:
+        except UnreadableImage as error:
             assert "\n" not in str(error)
             outcomes.add("refused")
     assert "refused" in outcomes and outcomes <= {"RGB", "refused"}

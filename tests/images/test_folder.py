@@ -1,4 +1,4 @@
-"""Tests of images.py: the bundled photographs, batches with what cannot be read named, and the digest."""
+"""Tests of folder.py: the bundled images, batches with unreadable images reported, and the digest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.helpers.drawn import GREEN, picture
 
 
 def preprocess(image: Image.Image) -> Any:
-    """Stands for torchvision's: an RGB image in, float32 3×8×8 out."""
+    """Stands in for torchvision's preprocessing: an RGB image in, float32 3×8×8 out."""
     import torch
 
     assert image.mode == "RGB"
     return torch.from_numpy(np.array(image.resize((8, 8)), dtype=np.float32)).permute(2, 0, 1)
 
 
-def test_bundled_photographs_are_64_of_which_14_calibrate_and_50_are_judged():
+def test_64_bundled_images_14_for_calibration_and_50_for_evaluation():
     every = image_folder.list_photographs(image_folder.BUNDLED)
     calibration, judged = image_folder.calibration_photographs(), image_folder.judged_photographs(image_folder.BUNDLED)
     assert (len(every), len(calibration), len(judged)) == (64, 14, 50)
@@ -31,7 +31,7 @@ def test_bundled_photographs_are_64_of_which_14_calibrate_and_50_are_judged():
     assert {photograph.name for photograph in calibration} == set(image_folder.CALIBRATION)
 
 
-def test_bundled_photographs_are_readable_and_their_labels_are_torchvisions():
+def test_bundled_images_are_readable_and_their_labels_are_torchvisions():
     from torchvision.models import ResNet18_Weights
 
     categories = ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
@@ -44,7 +44,7 @@ def test_bundled_photographs_are_readable_and_their_labels_are_torchvisions():
         assert decoding.open_rgb(photograph.path).mode == "RGB"
 
 
-def test_a_copy_of_the_bundled_folder_is_judged_whole(tmp_path):
+def test_a_copy_of_the_bundled_folder_is_evaluated_in_full(tmp_path):
     for name in image_folder.CALIBRATION:
         picture(tmp_path / name)
     assert len(image_folder.judged_photographs(tmp_path)) == 14
@@ -61,7 +61,7 @@ def test_linked_class_folder_is_followed_and_a_dangling_link_is_listed(tmp_path)
 
 
 def test_listing_decodes_nothing(tmp_path):
-    (tmp_path / "broken.jpg").write_bytes(b"this is no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"not an image")
     assert [photograph.name for photograph in image_folder.list_photographs(tmp_path)] == ["broken.jpg"]
 
 
@@ -75,7 +75,7 @@ def folder_of(tmp_path: Path, readable: int, broken: Tuple[int, ...] = ()) -> Tu
 
 
 def shades(loaded: image_folder.Loaded) -> List[int]:
-    """The red of each row, which numbers the photograph."""
+    """The red value of each row, which is the image's number."""
     return [int(value) for value in loaded.batch[:, 0].amax(dim=(1, 2))]
 
 
@@ -89,7 +89,7 @@ def test_load_gives_one_contiguous_batch_in_order(tmp_path):
     assert shades(loaded) == list(range(20))
 
 
-def test_unreadable_photographs_are_named_and_stop_no_other(tmp_path):
+def test_unreadable_images_are_reported_and_the_others_loaded(tmp_path):
     photographs = folder_of(tmp_path, 5, broken=(0, 3, 6))
     loaded = image_folder.load(photographs, preprocess)
     assert shades(loaded) == [1, 2, 4, 5, 7]
@@ -104,7 +104,7 @@ def test_unreadable_photographs_are_named_and_stop_no_other(tmp_path):
     assert all("not a JPEG" in reason for _, reason in loaded.unreadable)
 
 
-def test_batches_are_full_but_the_last_and_name_each_unreadable_photograph_once(tmp_path):
+def test_all_batches_but_the_last_are_full_and_each_unreadable_image_is_reported_once(tmp_path):
     photographs = folder_of(tmp_path, 7, broken=(0, 4, 8))
     batches = list(image_folder.load_batches(photographs, preprocess, 3))
     assert [shades(batch) for batch in batches] == [[1, 2, 3], [5, 6, 7], [9]]
@@ -115,19 +115,19 @@ def test_batches_are_full_but_the_last_and_name_each_unreadable_photograph_once(
     ]
 
 
-def test_last_batch_may_hold_only_unreadable_photographs(tmp_path):
+def test_last_batch_may_hold_only_unreadable_images(tmp_path):
     photographs = folder_of(tmp_path, 2, broken=(2,))
     first, last = image_folder.load_batches(photographs, preprocess, 2)
     assert len(first.photographs) == 2 and first.unreadable == ()
     assert last.batch.shape == (0, 3, 0, 0) and len(last.unreadable) == 1
 
 
-def test_no_photographs_are_an_empty_batch():
+def test_no_images_give_an_empty_batch():
     loaded = image_folder.load((), preprocess)
     assert loaded.batch.shape == (0, 3, 0, 0) and loaded.photographs == loaded.unreadable == ()
 
 
-def test_batches_are_read_as_they_are_asked_for(tmp_path):
+def test_batches_are_read_lazily(tmp_path):
     read = []
 
     def counting(image: Image.Image) -> Any:
@@ -137,10 +137,10 @@ def test_batches_are_read_as_they_are_asked_for(tmp_path):
     batches = image_folder.load_batches(folder_of(tmp_path, 60), counting, 4)
     next(batches)
     batches.close()
-    assert 4 <= len(read) <= 4 + 2 * 4 + 1, "a batch of 4, and at most two photographs ahead for each of 4 threads"
+    assert 4 <= len(read) <= 4 + 2 * 4 + 1, "a batch of 4, and at most two images ahead for each of 4 threads"
 
 
-def test_rows_are_what_torchvisions_preprocessing_gives():
+def test_rows_equal_torchvisions_preprocessing():
     import torch
     from torchvision.models import ResNet18_Weights
 
@@ -151,7 +151,7 @@ def test_rows_are_what_torchvisions_preprocessing_gives():
 
 
 # Digest
-def test_digest_changes_with_name_label_and_content_alone(tmp_path):
+def test_digest_changes_only_with_name_label_and_content(tmp_path):
     photographs = folder_of(tmp_path / "one", 3)
     before = image_folder.digest(photographs)
     assert before == image_folder.digest(folder_of(tmp_path / "two", 3)) and len(before) == 64
@@ -166,6 +166,6 @@ def test_digest_changes_with_name_label_and_content_alone(tmp_path):
     assert image_folder.digest(image_folder.list_photographs(tmp_path / "one")) not in (before, changed)
 
 
-def test_digest_of_an_absent_file_and_of_a_name_that_is_no_text(tmp_path):
+def test_digest_of_a_missing_file_and_of_an_undecodable_name(tmp_path):
     odd = Photograph(Path(os.fsdecode(b"\xff.jpg")))
     assert len(image_folder.digest([odd])) == 64

@@ -1,4 +1,4 @@
-"""Tests of the pass over the photographs: kept or read anew, the same rows, unreadable ones named, and the bar."""
+"""Tests of the passes over the images: the same rows kept or re-read, unreadable images named, the progress bar."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from fixtures.run.passes import answers
 
 @pytest.fixture
 def folder(tmp_path):
-    """Seven pictures of grey 0 to 60, the fourth of which is torn."""
+    """Seven images of grey 0 to 60, the fourth of which is damaged."""
     for index in range(7):
         Image.new("RGB", (8, 8), (10 * index,) * 3).save(tmp_path / f"{index}.png")
-    (tmp_path / "3.png").write_bytes(b"torn")
+    (tmp_path / "3.png").write_bytes(b"damaged")
     return tmp_path
 
 
 def grey(picture):
-    """A tensor 3×8×8 of its grey, and one of its number."""
+    """A 3×8×8 tensor of the image's grey value, and a tensor of its number."""
     value = float(picture.getpixel((0, 0))[0])
     return torch.full((3, 8, 8), value), torch.tensor([value / 10])
 
@@ -37,7 +37,7 @@ def rows(batches):
 
 
 @pytest.mark.parametrize("kept_bytes", [10**6, 2000])
-def test_every_pass_gives_the_same_rows_kept_or_not(folder, monkeypatch, kept_bytes):
+def test_every_pass_gives_the_same_rows_kept_or_re_read(folder, monkeypatch, kept_bytes):
     monkeypatch.setattr(judged, "KEPT_BYTES", kept_bytes)
     reads = []
     found = Judged(image_folder.list_photographs(folder), lambda picture: reads.append(1) or grey(picture))
@@ -51,7 +51,7 @@ def test_every_pass_gives_the_same_rows_kept_or_not(folder, monkeypatch, kept_by
 
 
 @pytest.mark.parametrize("kept_bytes", [10**6, 0])
-def test_a_model_that_writes_to_its_input_spoils_no_later_pass(folder, monkeypatch, kept_bytes):
+def test_a_model_that_writes_to_its_input_does_not_affect_later_passes(folder, monkeypatch, kept_bytes):
     monkeypatch.setattr(judged, "KEPT_BYTES", kept_bytes)
     found = Judged(image_folder.list_photographs(folder), grey)
     for size in (2, 1, 10):
@@ -70,23 +70,23 @@ def test_the_head_reads_no_more_than_it_needs(folder):
     assert rows([found.head(5)]) == [0, 1, 2] and len(reads) <= 6
 
 
-def test_a_photograph_that_goes_missing_between_passes_is_named(folder, monkeypatch):
+def test_an_image_that_goes_missing_between_passes_is_named(folder, monkeypatch):
     monkeypatch.setattr(judged, "KEPT_BYTES", 0)
     found = Judged(image_folder.list_photographs(folder), grey)
     list(found.batches(2))
     (folder / "5.png").unlink()
-    with pytest.raises(UserError, match="image 5.png could be read before and now cannot: no such file"):
+    with pytest.raises(UserError, match="image 5.png can no longer be read: no such file"):
         list(found.batches(2))
 
 
-def test_no_readable_photograph_is_one_line(folder):
-    (torn,) = (photograph for photograph in image_folder.list_photographs(folder) if photograph.name == "3.png")
+def test_no_readable_image_is_a_one_line_error(folder):
+    (damaged,) = (image for image in image_folder.list_photographs(folder) if image.name == "3.png")
     with pytest.raises(UserError, match="^no image can be read: 3.png: not a JPEG.*--images$"):
-        Judged([torn], grey).head(1)
+        Judged([damaged], grey).head(1)
 
 
 class Reporter:
-    """pytest's, as far as a bar needs it."""
+    """As much of pytest's terminal reporter as the progress bar needs."""
 
     isatty = False
 
@@ -117,7 +117,7 @@ def running(found, reporter):
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_answers_stand_in_order_and_a_bar_shows_the_way(folder, monkeypatch, terminal):
+def test_outputs_are_in_order_and_a_bar_shows_the_progress(folder, monkeypatch, terminal):
     monkeypatch.setattr(progress, "PATIENCE_S", 0.0)
     reporter = Reporter()
     reporter.isatty, reporter._tw = terminal, types.SimpleNamespace(fullwidth=80)
@@ -128,7 +128,7 @@ def test_answers_stand_in_order_and_a_bar_shows_the_way(folder, monkeypatch, ter
     assert "mine eager: 6 of 7 images, 0 s" in shown and ("0 s left" in shown) is terminal
 
 
-def test_an_output_without_a_row_a_photograph_is_refused(folder):
+def test_an_output_without_a_row_per_image_is_refused(folder):
     found = Judged(image_folder.list_photographs(folder), grey)
     with pytest.raises(
         UserError, match=r"mine eager gives output in shape \(\) for a batch of 1: let the first axis be"
@@ -136,7 +136,7 @@ def test_an_output_without_a_row_a_photograph_is_refused(folder):
         answers(lambda batch: batch[1].sum(), running(found, None), "eager")
 
 
-def test_names_of_files_cannot_steer_the_terminal(tmp_path):
+def test_file_names_cannot_control_the_terminal(tmp_path):
     from fixtures.run.model import RunningModel
 
     Image.new("RGB", (8, 8)).save(tmp_path / "a\x1b[2J.png")

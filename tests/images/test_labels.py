@@ -1,4 +1,4 @@
-"""Tests of labels.py: every kind of folder, every wrong labels.csv, and labels as written to those of a model."""
+"""Tests of labels.py: every kind of folder, every invalid labels.csv, and mapping labels to class indices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.drawn import picture
 
 
 def refused(folder: Path) -> str:
-    """The one line with which a folder is refused."""
+    """The message that refuses a folder."""
     with pytest.raises(UserError) as caught:
         image_folder.list_photographs(folder)
     assert "\n" not in str(caught.value)
@@ -76,7 +76,7 @@ def test_labels_csv(tmp_path, encoding, header, first, second):
     ]
 
 
-def test_index_comes_before_name_and_an_empty_cell_is_unlabelled(tmp_path):
+def test_index_takes_precedence_over_name_and_an_empty_cell_is_unlabelled(tmp_path):
     folder = labels_csv(tmp_path, "file,imagenet_name,imagenet_index\na.jpg,tabby,281\nb.jpg,,\n")
     assert [photograph.label_text for photograph in image_folder.list_photographs(folder)] == ["281", None]
 
@@ -95,8 +95,8 @@ def test_index_comes_before_name_and_an_empty_cell_is_unlabelled(tmp_path):
         ("file,label\na.jpg," + "x" * 200_000 + "\n", "is not a CSV table"),
         ("file,label\n\0,1\n", "labels.csv"),
         ("file,label\n", "no images"),
-        ("file,label\na.jpg,1\n./a.jpg,2\n", "line 3: ./a.jpg is named a second time"),
-        ("file,imagenet_index\na.jpg,-1\n", "line 2: imagenet_index is '-1'; it must be a whole number from 0"),
+        ("file,label\na.jpg,1\n./a.jpg,2\n", "line 3: ./a.jpg is listed twice"),
+        ("file,imagenet_index\na.jpg,-1\n", "line 2: imagenet_index is '-1'; it must be an integer, 0 or greater"),
         ("file,imagenet_index\nb.jpg,4\na.jpg,3.5\n", "line 3: imagenet_index is '3.5'"),
         ("file,imagenet_index\na.jpg,tabby\n", "imagenet_index is 'tabby'"),
         ("file,imagenet_index\na.jpg,²\n", "imagenet_index is '²'"),
@@ -155,13 +155,13 @@ def test_labels_csv_that_cannot_be_read_is_refused(tmp_path):
 
 
 def test_missing_and_empty_folders_are_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("no photograph")
+    (tmp_path / "notes.txt").write_text("not an image")
     assert "no such folder" in refused(tmp_path / "absent")
     assert "not a folder" in refused(tmp_path / "notes.txt")
     assert "no images" in refused(tmp_path)
 
 
-def test_sub_folder_that_cannot_be_listed_is_refused_and_not_passed_over(tmp_path, monkeypatch):
+def test_sub_folder_that_cannot_be_listed_is_refused_and_not_skipped(tmp_path, monkeypatch):
     picture(tmp_path / "tabby" / "1.jpg")
     real = os.scandir
 
@@ -196,19 +196,19 @@ def test_label_by_index_and_by_name(text, label):
         ("6", "out of range: this model has the classes 0 to 5"),
         ("9" * 6000, "out of range"),
         ("golfish", "did you mean 'goldfish'"),
-        ("CRANE", "name of several classes; give the index: 2 or 4"),
+        ("CRANE", "matches several classes; give the index: 2 or 4"),
         ("-1", "is not a class of this model"),
-        ("zzzz", "none is near"),
+        ("zzzz", "no class name is similar"),
         ("gold\nfish", "'gold\\nfish'"),
     ],
 )
-def test_wrong_label_is_refused_with_what_is_near(text, expected):
+def test_unknown_label_is_refused_with_similar_class_names(text, expected):
     with pytest.raises(UserError) as caught:
         resolved(text)
     assert expected in str(caught.value) and "p.jpg" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_shown_keeps_letters_and_escapes_what_steers_a_terminal():
+def test_shown_keeps_letters_and_escapes_control_characters():
     assert labels.shown("Bär \x1b[2J\u202e\n") == "Bär \\x1b[2J\\u202e\\n"
     assert labels.shown(os.fsdecode(b"\xff.jpg")) == "\\udcff.jpg"
 
@@ -222,16 +222,14 @@ def test_a_number_that_is_a_class_name_means_that_class(text, label):
 
 
 @pytest.mark.parametrize("text, label", [("10", 9), ("0", 0), ("5", 4)])
-def test_a_number_that_is_no_class_name_is_an_index(text, label):
+def test_a_number_that_is_not_a_class_name_is_an_index(text, label):
     """Classes are named 1 to 10: 0 can only be an index."""
     assert labels.resolve([("p.jpg", text)], [str(number) for number in range(1, 11)]) == [label]
 
 
-def test_a_name_for_a_model_without_class_names_says_where_to_give_them():
+def test_a_name_label_for_a_model_without_class_names_says_where_to_add_them():
     names = [str(index) for index in range(4)]
     assert labels.resolve([("p.jpg", "3")], names) == [3]
-    with pytest.raises(
-        UserError, match="this model has no class names: give them to its ModelSpec as class_names"
-    ) as error:
+    with pytest.raises(UserError, match="this model has no class names: add class_names to its ModelSpec") as error:
         labels.resolve([("p.jpg", "dog")], names)
     assert "order of its 4 outputs" in str(error.value) and "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Tests of what a user's preprocessing gives: checked, and what fails on one image costs that image."""
+"""Tests of a user's preprocessing: its result is checked, and an image on which it fails is left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torchvision import transforms
 
 from fixtures.common.errors import ModelFault
 from fixtures.images import folder as image_folder
-from fixtures.images.decoding import UnreadablePhotograph
+from fixtures.images.decoding import UnreadableImage
 from fixtures.images.judged import Judged
 from fixtures.images.preprocessed import preprocessed
 from tests.helpers.drawn import picture
@@ -32,7 +32,7 @@ SQUARE = transforms.Compose([transforms.Resize([16, 16]), transforms.ToTensor()]
         (lambda x: x[None], "gives 1×3×16×16, with a batch axis"),
     ],
 )
-def test_a_preprocessing_that_gives_no_float_tensors_is_refused_in_one_line(tmp_path, change, expected):
+def test_a_preprocessing_that_returns_no_float_tensors_is_refused_in_one_line(tmp_path, change, expected):
     picture(tmp_path / "a.jpg")
     with pytest.raises(ModelFault) as error:
         preprocessed(tmp_path / "a.jpg", lambda image: change(SQUARE(image)))
@@ -46,7 +46,7 @@ def test_float_tensors_pass(tmp_path, change):
 
 
 def of_height(height):
-    """Fails on the images of this height."""
+    """A preprocessing that fails on images of this height."""
 
     def preprocess(image):
         if image.height == height:
@@ -57,14 +57,14 @@ def of_height(height):
 
 
 def photographs(folder):
-    """Three images, of which the second is lower and wider than the others."""
+    """Three images; the second is less tall and wider than the others."""
     for name, size in (("a.png", (20, 20)), ("b.png", (30, 10)), ("c.png", (20, 20))):
         picture(folder / name, size=size)
     return image_folder.list_photographs(folder)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
-def test_an_image_that_the_preprocessing_fails_on_is_left_out_by_name(tmp_path, batch_size):
+def test_an_image_on_which_preprocessing_fails_is_left_out_by_name(tmp_path, batch_size):
     judged = Judged(photographs(tmp_path), of_height(10))
     judged.head(2)
     assert sum(len(batch) for batch in judged.batches(batch_size)) == 2
@@ -72,13 +72,13 @@ def test_an_image_that_the_preprocessing_fails_on_is_left_out_by_name(tmp_path, 
     assert left_out.name == "b.png" and reason == "preprocessing fails on it (ValueError: too low)"
 
 
-def test_an_image_of_which_nothing_is_left_is_left_out(tmp_path):
+def test_an_image_that_preprocessing_empties_is_left_out(tmp_path):
     picture(tmp_path / "a.png", size=(20, 20))
-    with pytest.raises(UnreadablePhotograph, match="leaves nothing of it, 3×0×16"):
+    with pytest.raises(UnreadableImage, match="leaves nothing of it, 3×0×16"):
         preprocessed(tmp_path / "a.png", lambda image: SQUARE(image)[:, 16:])
 
 
-def test_memory_that_ran_out_is_no_fault_of_the_image(tmp_path):
+def test_running_out_of_memory_is_not_blamed_on_the_image(tmp_path):
     def starve(image):
         raise MemoryError
 
@@ -89,7 +89,7 @@ def test_memory_that_ran_out_is_no_fault_of_the_image(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_images_of_unequal_size_are_named_with_the_remedy(tmp_path, batch_size):
-    """Whether they would be in one batch or not: an engine takes one size."""
+    """Even if they are not in the same batch: an engine takes a single size."""
     judged = Judged(photographs(tmp_path), transforms.Compose([transforms.Resize(8), transforms.ToTensor()]))
     with pytest.raises(ModelFault) as error:
         list(judged.batches(batch_size))

@@ -146,7 +146,7 @@ def test_an_output_that_is_not_finite_is_a_flip_and_never_excused(place, value):
     assert not found
     (flip,) = found.flips
     assert (flip.photograph, flip.expected, flip.got, flip.margin) == ("1.jpg", 1, None, math.inf)
-    assert "got no finite answer, expected bee" in str(flip)
+    assert "got no finite output, expected bee" in str(flip)
     json.dumps(found.as_dict(), allow_nan=False)
     assert found.as_dict()["top1_flips"][0]["margin"] is None
 

@@ -173,7 +173,7 @@ def test_the_run_says_that_a_timing_cache_is_damaged_and_removes_it(newest, tmp_
         timing_cache.remove_damaged(None)
     assert kept.is_file()
     kept.write_bytes(kept.read_bytes()[:-1])
-    with pytest.warns(EngineWarning, match="timing cache: .*timing is refused and made again: its checksum is wrong"):
+    with pytest.warns(EngineWarning, match="timing cache: .*timing is rejected and rebuilt: its checksum is wrong"):
         timing_cache.remove_damaged(folder)
     assert not kept.exists()
 

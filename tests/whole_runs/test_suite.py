@@ -156,7 +156,10 @@ def trusting(faulty, suite, once):
 def test_an_engine_from_outside_is_taken_with_a_warning_and_recorded(trusting):
     done, document = trusting
     assert done.returncode == 0, done.stdout
-    assert "artefact.onnx is used unchecked, as you asked: an engine is code that runs with your rights" in done.stdout
+    assert (
+        "artefact.onnx is used unverified, as you asked: an engine is code that runs with your permissions"
+        in done.stdout
+    )
     trusted = document["suite"]["trusted_engine"]
     assert trusted["file"] == "artefact.onnx" and len(trusted["sha256"]) == 64
     (row,) = [row for row in document["suite"]["startup"] if row["twin"] == "onnxruntime_fp32"]
