@@ -85,6 +85,12 @@ REASONS = {
     "other_each_time": "other_each_time: builder gives another net at each call, with the same weights loaded into it",
 }
 
+# What only all images together show.
+OF_THE_REFERENCE = {
+    "zeros": "zeros: the reference is zero everywhere. Use other weights",
+    "constant": "constant: the reference hardly depends on the image (by 0): a frozen engine would pass. Use trained",
+}
+
 
 @pytest.fixture(scope="module")
 def checked(root, run_pytest, tmp_path_factory, once):
@@ -101,7 +107,12 @@ def checked(root, run_pytest, tmp_path_factory, once):
             "--benchmark-disable",
         ]
         arguments += ["--model-file", root / "tests" / "model_files" / "wrong_models.py"]
-        arguments += ["--models", ",".join([*REASONS, "plain"]), "-k", "photographs or agreement or top1 or startup"]
+        arguments += [
+            "--models",
+            ",".join([*REASONS, *OF_THE_REFERENCE, "plain"]),
+            "-k",
+            "photographs or agreement or top1 or startup",
+        ]
         arguments += ["--engine-dir", folder / "engines", "--benchmark-json", folder / "out.json"]
         done = run_pytest(arguments)
         cases = {}
@@ -120,6 +131,16 @@ def test_a_model_that_cannot_be_judged_fails_once_and_its_other_cases_are_skippe
     assert len(others) >= 3 and {(case["outcome"], case["reason"]) for case in others} == {
         ("skipped", failed["reason"])
     }
+    assert "\n" not in failed["reason"] and "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("model", OF_THE_REFERENCE)
+def test_a_reference_that_proves_nothing_fails_once_and_later_cases_are_skipped_for_it(checked, model):
+    done, cases = checked
+    (failed,) = [case for case in cases[model] if case["outcome"] in ("error", "failed")]
+    later = cases[model][cases[model].index(failed) + 1 :]
+    assert failed["reason"].startswith(OF_THE_REFERENCE[model]) and later
+    assert {(case["outcome"], case["reason"]) for case in later} == {("skipped", failed["reason"])}
     assert "\n" not in failed["reason"] and "Traceback" not in done.stdout + done.stderr
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from fixtures.compare.__main__ import main
+import pytest
+
+from fixtures.compare.__main__ import WIDTH, main
 from tests.helpers import compare_data as data
 
 TWIN = ("resnet18", "tensorrt_fp16")
@@ -18,7 +20,9 @@ class Compared:
 
     def __call__(self, *documents, options=()):
         paths = [str(data.write(self.folder, f"{index}.json", one)) for index, one in enumerate(documents)]
-        self.code = main([*paths, "--json", str(self.folder / "report"), *options])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", str(WIDTH))  # The tests' terminal would break the lines.
+            self.code = main([*paths, "--json", str(self.folder / "report"), *options])
         self.out, self.err = self.capsys.readouterr()
         self.report = json.loads((self.folder / "report").read_text()) if self.code != 2 or self.out else None
         return self.code

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fixtures.common.errors import UserError
+from fixtures.common.errors import ModelFault, UserError
 from fixtures.images import folder as image_folder
 from fixtures.images.judged import Judged
 from fixtures.models.zoo import ModelSpec
@@ -53,8 +53,8 @@ def singly(model, eager):
         lambda batch: plain(batch) * (3 if batch.amax() > 0.5 else 1),
         lambda batch: plain(batch) * (3 if batch.std() > 0.1 else 1),
         lambda batch: plain(batch) * len(batch),
-        lambda batch: plain(batch) / plain(batch).abs().max(),
-        lambda batch: plain(batch) - plain(batch).mean(0),
+        lambda batch: plain(batch) / plain(batch).abs().max() + plain(batch),
+        lambda batch: 2 * plain(batch) - plain(batch).mean(0),
         lambda batch: torch.nn.functional.batch_norm(batch, None, None, training=True)[:, :, 0, 0] + batch[:, :, 0, 0],
     ],
     ids=["mean", "largest", "deviation", "size", "range", "centred", "batch norm"],
@@ -68,6 +68,30 @@ def test_a_batch_that_changes_outputs_is_named_and_the_reference_is_each_image_a
     row = found.as_dict()
     assert row["batch_asked"] == 7 and row["batch_dependent"] == list(found.batch.images) and row["notes"] == [note]
     json.dumps(row, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "eager, expected",
+    [
+        (lambda batch: plain(batch) * 0, "mine: the reference is zero everywhere. Use other weights"),
+        (lambda batch: plain(batch) * 1e-9 + 1, "mine: the reference hardly depends on the image (by "),
+        (
+            lambda batch: plain(batch) / (batch.amax() < 0.5),
+            "mine: the reference itself is not finite, first on 01.png",
+        ),
+        (lambda batch: (plain(batch), plain(batch) * 0), "mine: output_1: the reference is zero everywhere. "),
+        (
+            lambda batch: plain(batch) - plain(batch).mean(0),
+            "mine: the reference is zero everywhere. outputs of eager depend on the batch: in a batch of 7",
+        ),
+    ],
+    ids=["zeros", "constant", "infinite", "one of two", "centred over the batch"],
+)
+def test_outputs_that_no_twin_can_be_judged_by_are_a_fault_of_the_model(model, eager, expected):
+    with pytest.raises(ModelFault) as error:
+        asked(model, eager)
+    assert str(error.value).startswith(expected) and "\n" not in str(error.value)
+    assert str(error.value).endswith("Or leave this output out.") is ("output_1" in expected)
 
 
 def test_what_summation_explains_is_not_named(model):
