@@ -20,6 +20,7 @@ OF_PACKAGES = {
     "fixtures/compare/reading/load.py",
     "fixtures/compare/reading/run.py",
     "fixtures/compare/writing/charts.py",
+    "fixtures/compare/writing/view.py",
 }
 RIGHT = """
 PRECISIONS = ("fp32", "fp16")
