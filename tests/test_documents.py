@@ -10,6 +10,7 @@ import shlex
 import pytest
 
 from fixtures import backends
+from fixtures.compare.__main__ import _parser as comparison_parser
 from fixtures.compare.judging import limits
 from fixtures.compare.reading import metrics
 from fixtures.models import model_files, zoo
@@ -19,6 +20,7 @@ from tests import documented_keys
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "images/README.md", "docs/runs/README.md")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|[`&\s$])((?:python -m )?pytest (?:benchmarks|tests)[^`\n#|&]*|python -m [\w.]+[^`\n#|&]*)")
+COMPARE = ["python", "-m", "fixtures.compare"]
 # Options of pytest and of installed plugins. Ours come from the parser.
 FOREIGN = re.compile(r"--(benchmark-|dist|co\b|collect-only|help|junitxml|system-site|no-build|durations|upgrade)")
 
@@ -134,6 +136,18 @@ def test_every_option_in_a_command_exists(pages):
                         assert name in ours, f"{path.name}: {' '.join(words)}"
                         found += 1
     assert found > 5, "no commands were found"
+
+
+def test_every_option_and_twin_of_the_comparison_and_the_upgrade_exists(pages, root):
+    compare = {name for action in comparison_parser()._actions for name in action.option_strings}
+    found = [words for text in pages.values() for words in commands(text) if words[:3] == COMPARE]
+    assert len(found) > 3
+    for words in found:
+        assert [word for word in words if word.startswith("--") and word not in compare] == [], words
+    upgrade = [words for words in commands(pages[root / "docs" / "upgrade.md"]) if "--twins" in words]
+    assert len(upgrade) >= 8
+    for words in upgrade:
+        assert set(words[words.index("--twins") + 1].split(",")) <= set(backends.TWINS), words
 
 
 def test_every_module_in_a_command_exists(pages, root):
