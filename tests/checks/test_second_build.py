@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +33,33 @@ def test_the_second_build_keeps_the_models_own_choices_and_times_tactics_afresh(
     assert second.options.timing_folder is None
     assert (second.options.workspace_bytes, second.options.batch_profile) == (2**20, (1, 4, 8))
     assert list(tmp_path.iterdir()) == [], "a failed build leaves its folder"
+
+
+def test_every_timed_call_of_both_builds_gets_the_input_as_it_was(tmp_path, monkeypatch):
+    import torch
+
+    seen = {"first": [], "second": []}
+
+    def in_place(name):
+        def run(batch):
+            seen[name].append(batch.clone())
+            return batch.sub_(0.5).div_(0.5)
+
+        return run
+
+    again = in_place("second")
+    again.close = lambda: None
+    module = SimpleNamespace(ENGINE_SUFFIX=".onnx")
+    monkeypatch.setitem(second_build.TWINS, "x", SimpleNamespace(module=module, load=lambda *given: again))
+    session = SimpleNamespace(settings=SimpleNamespace(engine_folder=tmp_path), work=lambda *given: {"build_s": 1.0})
+    original = torch.arange(8.0)[None]
+    model = SimpleNamespace(name="mine", session=session, run_device="cpu", example=lambda size: original.clone())
+    job = Job("mine", "x", Path("weights.pth"), None, "cpu", BuildOptions())
+    twin = SimpleNamespace(name="x", model=model, run=in_place("first"), build_job=lambda size: job)
+    second_build.build_twice(twin, 2, time.perf_counter)
+    for name, batches in seen.items():
+        right = sum(torch.equal(batch, original) for batch in batches)
+        assert right >= second_build.latency.MIN_ROUNDS // 3, f"{name}: {right} of {len(batches)}"
 
 
 @pytest.mark.parametrize(("ratios", "expected"), [([], None), ([1.1, 0.9], [1.1, 0.9]), ([None, None], None)])

@@ -66,6 +66,12 @@ def test_slow_calls_are_measured_less_often(diary, call_s, calls, blocks):
     assert found["device_blocks_s"] == pytest.approx([0.002] * blocks)
 
 
+def test_the_input_is_restored_before_each_call_and_outside_its_time(diary):
+    device_time.figures(lambda batch: diary.append("call"), Batch(), 0.5, lambda: diary.append("restored"))
+    events = [entry for entry in diary if entry in ("restored", "event", "call")]
+    assert events == ["restored", "event", "call", "event"] * device_time.FEWEST_CALLS
+
+
 def test_blocks_are_medians_of_successive_calls():
     seconds = [call + (100 if call % 3 == 0 else 0) for call in range(30)]
     assert device_time._blocks(seconds) == [3 * block + 2 for block in range(10)]
