@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.answers.masks import masks_of
+from fixtures.answers.masks import maps_of, masks_of
 from fixtures.checks import pictures
 from fixtures.checks.repeatability import title
 from fixtures.judge.segmentation import judge_masks
@@ -16,7 +16,7 @@ from fixtures.tolerances.masks import TABLE
 @pytest.mark.task("segmentation")
 def test_segmentation(model, twin, session, record, tmp_path):
     """Pixels that change class, and the masks' mean IoU. A failure keeps a drawing of the worst image."""
-    ours, eagers = masks_of(twin.outputs["out"]), masks_of(model.reference["out"])
+    ours, eagers = masks_of(maps_of(twin.outputs)), masks_of(maps_of(model.reference))
     verdict = judge_masks(ours, eagers, TABLE[twin.precision], model.photographs)
     record("segmentation", **verdict.as_dict())
     kept = pictures.keep(

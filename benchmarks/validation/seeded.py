@@ -48,7 +48,7 @@ class Seeded:
         module = build_module(spec)
         if self.weights_kind == "calibrated":
             _calibrate(spec, module, batch, seed)
-        self.core: torch.nn.Module = core(spec.task, module).requires_grad_(False).to(device)
+        self.core: torch.nn.Module = core(spec, module).requires_grad_(False).to(device)
         chosen = image_folder.judged_photographs(image_folder.BUNDLED)
         judged = torch.tensor([image.name in {one.name for one in chosen} for image in found])
         self.batch = batch[judged][::step].to(device)

@@ -43,7 +43,7 @@ class Case:
     def __init__(self, spec):
         self.spec = spec
         self.module = spec.builder()
-        self.core = core(spec.task, self.module).requires_grad_(False)
+        self.core = core(spec, self.module).requires_grad_(False)
         self.batch = image_folder.load(PHOTOGRAPHS, preprocessing(spec)).batch
         self.reference = self.answers(self.core)
 

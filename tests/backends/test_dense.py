@@ -18,7 +18,7 @@ TOLERANCE = {"fp32": 1e-5, "fp16": 1e-2, "int8": 0.5}
 
 def detector():
     torch.manual_seed(0)
-    return core("detection", tiny_dense.untrained_detector()).requires_grad_(False)
+    return core(tiny_dense.MODELS[0], tiny_dense.untrained_detector()).requires_grad_(False)
 
 
 def segmenter():

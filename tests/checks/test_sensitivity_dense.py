@@ -28,7 +28,7 @@ CHECKS = {"detection": "judge", "segmentation": "judge_masks"}
 
 def running(spec):
     """A tiny model on eight photographs, and a right twin of it whose error is a hundredth of fp32's tolerance."""
-    module = core(spec.task, spec.builder()).requires_grad_(False)
+    module = core(spec, spec.builder()).requires_grad_(False)
     batch = image_folder.load(PHOTOGRAPHS, preprocessing(spec)).batch
     with torch.inference_mode():
         reference = to_numpy(module(batch))

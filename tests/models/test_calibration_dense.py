@@ -70,7 +70,7 @@ def test_each_of_the_zoo_is_built_without_the_network(name, monkeypatch):
     """And its core is fed by its own preprocessing, at a size that is the same for every picture."""
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", lambda *arguments, **options: pytest.fail("network"))
     spec = zoo.MODELS[name]
-    core = cores.core(spec.task, zoo.build_module(spec))
+    core = cores.core(spec, zoo.build_module(spec))
     preprocess = zoo.preprocessing(spec)
     wide, tall = (preprocess(picture.crop((0, 0, *size))) for picture, size in zip(pictures(), [(90, 60), (50, 80)]))
     assert wide.shape == tall.shape and wide.dtype == torch.float32
@@ -83,7 +83,7 @@ def test_a_detectors_core_gives_what_its_head_gives():
     module = tiny_dense.detector()
     batch = tiny_dense.photographs(cores.DetectorInput(tiny_dense.plain, module.transform))[:2]
     with torch.inference_mode():
-        answers = cores.core("detection", module)(batch)
+        answers = cores.core(zoo.ModelSpec("any", task="detection"), module)(batch)
         expected = module.head(list(module.backbone(batch).values()))
     assert set(answers) == set(expected) and all(torch.equal(answers[name], expected[name]) for name in expected)
     assert answers["cls_logits"].shape[-1] == 5 and answers["bbox_regression"].shape[-1] == 4
@@ -91,7 +91,10 @@ def test_a_detectors_core_gives_what_its_head_gives():
 
 def test_other_models_are_their_own_cores():
     module = nn.Linear(2, 2)
-    assert all(cores.core(task, module) is module for task in ("classification", "segmentation", "tensor"))
+    assert all(
+        cores.core(zoo.ModelSpec("any", task=task), module) is module
+        for task in ("classification", "segmentation", "tensor")
+    )
 
 
 def test_another_seed_gives_other_weights():

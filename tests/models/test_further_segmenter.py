@@ -33,7 +33,7 @@ def found(tmp_path_factory):
     loaded = image_folder.load(image_folder.list_photographs(image_folder.BUNDLED)[::4], preprocessing(ENTRY))
     module = build_module(ENTRY)
     calibrate_segmenter(module, loaded.batch, SEED)
-    model, batch = core(ENTRY.task, module), loaded.batch[::4]
+    model, batch = core(ENTRY, module), loaded.batch[::4]
     path = tmp_path_factory.mktemp("engine") / "model.onnx"
     twin = TWINS["onnxruntime_fp32"].build(model, batch[:1], path)
     with torch.inference_mode():

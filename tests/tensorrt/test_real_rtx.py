@@ -44,7 +44,7 @@ def seeded(name):
             nn.init.kaiming_normal_(tensor)
         elif tensor.is_floating_point():
             tensor.normal_(0, 0.02).add_(0 if parameter.endswith(("bias", "mean")) else 1)
-    return core(spec.task, module)
+    return core(spec, module)
 
 
 # Bytes of an engine beside its weights: up to 3.8 million were seen, with 1.7.1.
