@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fixtures.backends import onnxruntime, tensorrt, tensorrt_rtx
-from fixtures.common import ports
 from fixtures.common.build_options import BuildOptions
 from fixtures.common.errors import UserError
+from fixtures.onnx import ports
 from tests.doubles import engine_double, on_host
 from tests.doubles.small import load
 from tests.helpers import foreign

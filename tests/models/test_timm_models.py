@@ -11,7 +11,6 @@ import torch
 
 from fixtures.common.errors import UserError
 from fixtures.models import timm_models, weights, zoo
-from fixtures.models.elsewhere import elsewhere
 from fixtures.models.weights import WeightsSource, weights_file
 from fixtures.run import selection
 from tests.model_files.tiny_models import Tiny, small
@@ -51,11 +50,11 @@ def test_a_model_is_found_by_name_with_timm_s_preprocessing_and_imagenet_s_class
 
 
 def test_a_name_without_the_prefix_says_where_it_is_known(timm):
-    assert elsewhere("tiny_net") == "timm has it: --models timm/tiny_net"
-    assert elsewhere("no_such_net") == ""
+    assert selection.elsewhere("tiny_net") == "timm has it: --models timm/tiny_net"
+    assert selection.elsewhere("no_such_net") == ""
     with pytest.raises(UserError, match="unknown model 'tiny_net': timm has it: --models timm/tiny_net"):
         selection.known_models(("tiny_net",), zoo.MODELS)
-    assert "weights='EfficientNet_B0_Weights.IMAGENET1K_V1'" in elsewhere("efficientnet_b0")
+    assert "weights='EfficientNet_B0_Weights.IMAGENET1K_V1'" in selection.elsewhere("efficientnet_b0")
 
 
 def test_calibrated_weights_are_made_and_carried(timm, tmp_path, monkeypatch):
