@@ -10,6 +10,7 @@ import pytest
 from fixtures.compare.deciding.gate import REGRESSED, UNDECIDED
 from fixtures.compare.deciding.history import find_break, student_quantile
 from fixtures.compare.deciding.report import make_report
+from fixtures.compare.judging import processes
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
 from fixtures.compare.judging.shift import process_spread, shift, twin_s
 from fixtures.compare.judging.verdict import UNSURE, WORSE
@@ -54,6 +55,15 @@ def test_equal_runs_have_no_break():
 @pytest.mark.parametrize(("freedom", "value"), [(6, 5.2076), (10, 4.1437), (28, 3.4082)])  # Of a printed table.
 def test_students_quantile(freedom, value):
     assert student_quantile(0.999, freedom) == pytest.approx(value, rel=0.02)
+
+
+@pytest.mark.parametrize(("count", "at"), [(61, 55), (80, 40)])
+def test_the_rank_sum_of_a_long_history_is_near_the_exact_one(monkeypatch, count, at):
+    values = list(numpy.random.default_rng(3).normal(0, 1, count))
+    values[at:] = [value + 0.8 for value in values[at:]]
+    approximate = processes.chance(values[:at], values[at:])
+    monkeypatch.setattr(processes, "MOST_EXACT", 1000)
+    assert approximate == pytest.approx(processes.chance(values[:at], values[at:]), rel=0.2)
 
 
 def test_a_step_down_is_no_break():
