@@ -101,7 +101,7 @@ def test_joules_per_call_by_sensors(tmp_path, monkeypatch):
 def test_an_unmeasured_energy_has_its_reason(tmp_path):
     found = energy.figures(pytest.fail, 1, "cpu")
     assert found == {"energy_per_image_j": None, "energy_source": None,
-                     "energy_reason": "nothing counts the energy of a CPU here"}  # fmt: skip
+                     "energy_reason": "CPU energy is not measured"}  # fmt: skip
     assert "INA" in energy.figures(pytest.fail, 1, "cuda:7", tmp_path)["energy_reason"]
 
 

@@ -1,4 +1,4 @@
-"""The example of AlexNet with six classes: its weights are the same at each build, and it decides by the image."""
+"""Tests of the AlexNet example with six classes: every build has the same weights, and outputs depend on the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from fixtures.images import folder as image_folder
 
 
-def test_it_builds_the_same_weights_and_tells_images_apart(root):
+def test_it_builds_the_same_weights_and_distinguishes_images(root):
     example = runpy.run_path(str(root / "benchmarks" / "examples" / "alexnet_six.py"))
     spec = example["ALEXNET_SIX"]
     first, second = spec.builder(), spec.builder()

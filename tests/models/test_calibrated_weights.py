@@ -1,4 +1,4 @@
-"""Calibrated weights: made once and kept, which change makes others, and that they come back bit for bit."""
+"""Tests of calibrated weights: made once and cached, what invalidates them, and that they reload bit for bit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A recipe that takes no time; counts its calls."""
+    """An instant recipe that counts its calls."""
     calls = []
 
     def calibrate(module, batch, labels, seed):
@@ -38,7 +38,7 @@ def quick(monkeypatch):
     return calls
 
 
-def test_calibrated_weights_are_made_once_and_kept(quick, tmp_path):
+def test_calibrated_weights_are_made_once_and_cached(quick, tmp_path):
     source = decide("calibrated", [SMALL])
     first = weights_file(SMALL, source, tmp_path / "cache")
     assert weights_file(SMALL, source, tmp_path / "cache") == first
@@ -61,7 +61,7 @@ def test_calibrated_weights_are_made_once_and_kept(quick, tmp_path):
     ],
     ids=["recipe", "seed", "torch", "torchvision", "photographs"],
 )
-def test_what_makes_other_weights_makes_another_entry(where, value, quick, tmp_path, monkeypatch):
+def test_anything_that_changes_the_weights_makes_a_new_entry(where, value, quick, tmp_path, monkeypatch):
     source = decide("calibrated", [SMALL])
     first = weights_file(SMALL, source, tmp_path)
     monkeypatch.setattr(where, value)
@@ -69,7 +69,7 @@ def test_what_makes_other_weights_makes_another_entry(where, value, quick, tmp_p
     assert len(quick) == 2
 
 
-def test_another_builder_option_makes_another_entry(quick, tmp_path):
+def test_a_changed_builder_option_makes_a_new_entry(quick, tmp_path):
     source = decide("calibrated", [SMALL])
     other = ModelSpec(SMALL.name, SMALL.weights, builder_options={"num_classes": 1000})
     assert weights_file(SMALL, source, tmp_path).path != weights_file(other, source, tmp_path).path
@@ -81,17 +81,17 @@ def test_the_file_does_not_depend_on_where_it_was_made(quick, tmp_path):
     assert (tmp_path / "one.pth").read_bytes() == (tmp_path / "another_name.pth").read_bytes()
 
 
-def test_a_damaged_photograph_of_the_suite_is_named(quick, tmp_path, monkeypatch):
+def test_a_damaged_bundled_image_is_named(quick, tmp_path, monkeypatch):
     bundled = tmp_path / "images"
     bundled.mkdir()
     (bundled / "labels.csv").write_text("file,imagenet_index,imagenet_name\nbee_01.jpg,309,bee\n")
     (bundled / "bee_01.jpg").write_bytes(b"no picture")
     monkeypatch.setattr("fixtures.images.folder.BUNDLED", bundled)
-    with pytest.raises(UserError, match=r"bee_01.jpg, needed for calibrated weights, cannot be read: .*; fetch it"):
+    with pytest.raises(UserError, match=r"bee_01.jpg, needed for calibrated weights, cannot be read: .*; restore"):
         weights_file(SMALL, decide("calibrated", [SMALL]), tmp_path / "cache")
 
 
-def test_saved_weights_come_back_with_the_same_digest(quick, tmp_path):
+def test_saved_weights_reload_with_the_same_digest(quick, tmp_path):
     file = weights_file(SMALL, decide("calibrated", [SMALL]), tmp_path / "cache")
     save_weights(SMALL, file, tmp_path / "new" / "saved")
     assert [path.name for path in (tmp_path / "new" / "saved").iterdir()] == ["shufflenet_v2_x0_5.pth"]
@@ -100,5 +100,5 @@ def test_saved_weights_come_back_with_the_same_digest(quick, tmp_path):
     assert same(load_model(SMALL, back.path), load_model(SMALL, file.path).state_dict())
 
 
-def test_calibrated_weights_are_known_by_recipe_and_seed():
+def test_calibrated_weights_are_identified_by_recipe_and_seed():
     assert identity(WeightsSource("calibrated", None, ""), {"alexnet": "a1"}) == {"recipe": RECIPE, "seed": SEED}

@@ -1,4 +1,4 @@
-"""Calibrated weights of the zoo: good decisions, healthy numbers, the same bits twice, within time and memory."""
+"""Tests of the zoo's calibrated weights: accuracy, numerical health, reproducibility, time and memory."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from tests.helpers.logits import (
 
 CALIBRATED = WeightsSource("calibrated", None, "for a test")
 CLASSIFIERS = [name for name, spec in MODELS.items() if spec.task == "classification" and not spec.builder]
-# A process of its own, as in the suite, so that time and memory are those of calibrating alone. It has seen every
-# photograph as far as the last layer, whose fit is all that comes afterwards: the logits are to be had for nothing.
+# A separate process, as in the suite, so that time and memory are those of calibration alone. Calibration has already
+# run every image up to the last layer and then only fits that layer, so the logits cost nothing.
 MAKE = """
 import json, resource, sys, time
 from pathlib import Path
@@ -53,13 +53,13 @@ for name in sys.argv[2:]:
     made[name] = {"path": str(file.path), "digest": file.digest, "fitted": str(folder / f"{name}.pt"), **seconds}
 print(json.dumps({"made": made, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 """
-# glibc keeps what is freed, which spares it a tenth of the time.
+# glibc keeps freed memory, which saves a tenth of the time.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 
 
 @pytest.fixture(scope="module")
 def made(root, tmp_path_factory, once):
-    """Every model's file, made in another process, with what it answered and what that took."""
+    """Every model's file, made in another process, with its outputs and the time and memory used."""
 
     def make():
         command = [sys.executable, "-c", MAKE, str(tmp_path_factory.mktemp("cache")), *CLASSIFIERS]
@@ -72,13 +72,13 @@ def made(root, tmp_path_factory, once):
 
 @pytest.fixture(params=CLASSIFIERS)
 def fitted(request, made):
-    """What each model was fitted to answer: logits and labels of every photograph."""
+    """Each model's fitted outputs: logits and labels of every image."""
     return SimpleNamespace(**torch.load(made["made"][request.param]["fitted"], weights_only=True))
 
 
 @pytest.fixture(scope="module", params=CLASSIFIERS)
 def loaded(request, made):
-    """Each model, loaded back from its file, and its answers to every eighth photograph, none that scaled its layers.
+    """Each model, reloaded from its file, and its outputs for every eighth image, none of which scaled its layers.
 
     fitted: what calibrating answered to the same photographs. It takes every fourth, from the first on, before every
     fourth from the second on, of which these are every other one.
@@ -91,24 +91,24 @@ def loaded(request, made):
     return SimpleNamespace(module=module, batch=batch[1::8], logits=logits, extremes=extremes, fitted=fitted)
 
 
-def test_top_1_is_right_on_nine_of_ten_photographs(fitted):
+def test_top_1_is_right_on_nine_of_ten_images(fitted):
     assert len(fitted.labels) == 64
     assert right(fitted.logits, fitted.labels) >= 0.9
 
 
-def test_logits_deviate_as_those_of_trained_models(fitted):
+def test_logits_vary_like_those_of_trained_models(fitted):
     assert 0.5 <= float(fitted.logits.std()) <= 5
 
 
-def test_no_two_photographs_get_equal_logits(fitted):
+def test_no_two_images_have_equal_logits(fitted):
     assert nearest(fitted.logits) > 0.1 * scale(fitted.logits)
 
 
-def test_decisions_withstand_float16_noise(fitted):
+def test_top_1_is_stable_under_float16_noise(fitted):
     assert unsafe(fitted.logits) <= 1
 
 
-def test_the_file_answers_what_was_fitted(loaded):
+def test_the_reloaded_file_gives_the_fitted_outputs(loaded):
     assert len(loaded.logits) == len(loaded.fitted) == 8
     assert float((loaded.logits - loaded.fitted).abs().max()) < 1e-4 * scale(loaded.fitted)
 
@@ -136,7 +136,7 @@ def test_emulated_float16_agrees(loaded):
 
 
 def test_biases_are_distinct(loaded):
-    """Exporters fold equal ones into one, which TensorRT 8.4 refuses as a bias."""
+    """Exporters merge equal biases, and TensorRT 8.4 refuses the result."""
     biases = [
         tuple(value.tolist()) for name, value in loaded.module.named_parameters() if name.rpartition(".")[2] == "bias"
     ]
@@ -144,8 +144,8 @@ def test_biases_are_distinct(loaded):
     assert all(len(set(values)) > 0.9 * len(values) for values in biases)
 
 
-def test_untrained_weights_have_none_of_it():
-    """The measures above tell: torchvision's own random start, which the recipe stands in for, fails them."""
+def test_untrained_weights_fail_these_checks():
+    """The checks above are meaningful: torchvision's random initialisation fails them."""
     torch.manual_seed(0)
     batch, labels = photographs_for(MODELS["alexnet"])
     logits, _ = watched(get_model("alexnet", weights=None).eval(), batch)
@@ -167,7 +167,7 @@ def test_another_seed_gives_other_weights(monkeypatch, made, tmp_path):
 
 
 def test_time_and_memory(made):
-    """75 s on two cores for all, as CPU time, which other users of the machine hardly change; 3 GB at most."""
+    """At most 75 s on two cores for all models, as CPU time, which hardly depends on other load; at most 3 GB."""
     cpu_s = {name: one["cpu_s"] for name, one in made["made"].items()}
     assert list(cpu_s) == CLASSIFIERS and sum(cpu_s.values()) < 2 * 75, cpu_s
     assert made["peak_bytes"] < 3e9

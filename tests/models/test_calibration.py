@@ -1,4 +1,4 @@
-"""The recipe of calibrated weights on classifiers of any kind, and what it refuses."""
+"""Tests of the calibration recipe on all kinds of classifiers, and of what it refuses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fixtures.models.zoo import MODELS, ModelSpec, build_module
 from tests.helpers.logits import FLOAT16_MAX, nearest, photographs_for, right, watched
 
 # Other kinds of classifier: another layer at the end, dense connections, squeeze-and-excitation, LayerNorm, attention.
-# Pictures of 64×64 keep them quick.
+# Images of 64×64 keep them quick.
 OTHERS = {
     "squeezenet1_1": {},
     "shufflenet_v2_x0_5": {},
@@ -52,24 +52,27 @@ class AsList(nn.Sequential):
 @pytest.mark.parametrize(
     ("module", "problem"),
     [
-        (nn.Sequential(nn.AvgPool2d(8), nn.Flatten()), "it calls no convolution and no linear layer"),
-        (AsList(*classifier()), "its output is no tensor of N×classes"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(6), nn.Flatten()), r"its last layer, Conv2d\(3, 4, .* gives 4"),
+        (nn.Sequential(nn.AvgPool2d(8), nn.Flatten()), "it has no convolution or linear layer"),
+        (AsList(*classifier()), "its output is not an N×classes tensor"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(6), nn.Flatten()),
+            r"its last layer, Conv2d\(3, 4, .* with 4 outputs",
+        ),
         (
             nn.Sequential(classifier(6), nn.Unflatten(1, (3, 2)), nn.AvgPool1d(2), nn.Flatten()),
             "its last layer, Linear",
         ),
-        (classifier(3), "it has 3 classes and the photographs' labels go up to 3"),
+        (classifier(3), "it has 3 classes, but the images' labels go up to 3"),
         (nn.Sequential(*classifier(), nn.Threshold(99, float("nan"))), "its output is not finite"),
     ],
     ids=["no layer", "a list", "3×3 convolution", "pooled classes", "fewer classes", "NaN"],
 )
-def test_what_cannot_be_calibrated_is_said_in_one_line(module, problem):
-    with pytest.raises(UserError, match=rf"cannot be calibrated: {problem}[^\n]*; give it weights with --weights DIR$"):
+def test_models_that_cannot_be_calibrated_are_refused_in_one_line(module, problem):
+    with pytest.raises(UserError, match=rf"cannot be calibrated: {problem}[^\n]*; provide weights with --weights DIR$"):
         calibrate(module.eval(), *pictures(), SEED)
 
 
-def test_a_layer_without_bias_at_the_end_is_fitted_too():
+def test_a_last_layer_without_bias_is_fitted_too():
     module = classifier()
     module[3] = nn.Linear(16 * 36, 4, bias=False)
     batch, labels = pictures()
@@ -77,7 +80,7 @@ def test_a_layer_without_bias_at_the_end_is_fitted_too():
     assert right(watched(module, batch)[0], labels) == 1
 
 
-def test_a_dead_channel_and_a_layer_called_twice_do_no_harm():
+def test_a_dead_channel_and_a_layer_called_twice_are_harmless():
     shared = nn.Conv2d(16, 16, 3, padding=1)
     dead = nn.Sequential(nn.ReLU(), nn.Threshold(1e9, 0.0))
     module = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), shared, nn.ReLU(), shared, nn.ReLU())
@@ -92,7 +95,7 @@ def test_a_dead_channel_and_a_layer_called_twice_do_no_harm():
 
 
 class _Beside(nn.Module):
-    """Its input, and beside it what a module makes of it."""
+    """Concatenates its input and a module's output for it."""
 
     def __init__(self, module):
         super().__init__()
@@ -102,8 +105,8 @@ class _Beside(nn.Module):
         return torch.cat([values, self.module(values)], dim=1)
 
 
-def test_the_recipe_counts_in_the_name():
-    """Whoever changes these changes the weights, and gives the recipe a new number."""
+def test_the_recipe_is_pinned():
+    """Changing any of these changes the weights, so the recipe needs a new number."""
     constants = ("BATCH_SIZE", "MEAN", "SPREAD", "SCALE_SPREAD", "MARGIN", "RIDGE", "LEAST_DEVIATION")
     assert calibration.RECIPE == "calibrated-1"
     assert [getattr(calibration, name) for name in constants] == [16, 1.0, 0.25, 0.1, 5.0, 0.01, 1e-3]

@@ -1,4 +1,4 @@
-"""Calibrated weights of detectors and segmenters: few boxes, scores that differ, masks that depend on the picture."""
+"""Tests of calibrated detectors and segmenters: few boxes, varied scores, masks that depend on the image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def found():
     return detections(tiny_dense.detector())
 
 
-def test_nearly_every_photograph_has_boxes_and_few(found):
+def test_nearly_every_image_has_a_few_boxes(found):
     counts = [len(one["boxes"]) for one in found]
     assert sum(1 <= count <= 60 for count in counts) >= 0.8 * len(counts), counts
     assert len(set(counts)) > 3, "what is found depends on the photograph"
@@ -43,13 +43,13 @@ def test_scores_differ_and_reach_far_above_the_threshold(found):
     assert float(scores.max()) > 0.3 and float(scores.min()) > 0.01
 
 
-def test_an_untrained_detector_has_none_of_it():
+def test_an_untrained_detector_fails_these_checks():
     torch.manual_seed(0)
     counts = [len(one["boxes"]) for one in detections(tiny_dense.untrained_detector())]
     assert min(counts) == 100, "the cap of boxes"
 
 
-def test_masks_depend_on_the_photograph():
+def test_masks_depend_on_the_image():
     module = tiny_dense.segmenter()
     batch = tiny_dense.photographs(tiny_dense.small)
     with torch.inference_mode():
@@ -66,8 +66,8 @@ def test_the_same_bits_twice(make):
 
 
 @pytest.mark.parametrize("name", [name for name, spec in zoo.MODELS.items() if spec.task != "classification"])
-def test_each_of_the_zoo_is_built_without_the_network(name, monkeypatch):
-    """And its core is fed by its own preprocessing, at a size that is the same for every picture."""
+def test_zoo_models_are_built_without_the_network(name, monkeypatch):
+    """And the model's own preprocessing gives its core the same size for every image."""
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", lambda *arguments, **options: pytest.fail("network"))
     spec = zoo.MODELS[name]
     core = cores.core(spec, zoo.build_module(spec))
@@ -79,7 +79,7 @@ def test_each_of_the_zoo_is_built_without_the_network(name, monkeypatch):
     assert not core.training and sum(isinstance(part, nn.Conv2d) for part in core.modules()) > 20
 
 
-def test_a_detectors_core_gives_what_its_head_gives():
+def test_a_detectors_core_returns_its_heads_outputs():
     module = tiny_dense.detector()
     batch = tiny_dense.photographs(cores.DetectorInput(tiny_dense.plain, module.transform))[:2]
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Tests of the zoo's trained network: a member where its packages are installed, refused in one line where not."""
+"""Tests of the zoo's trained network: available if its packages are installed, else refused in one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_it_recognises_the_bundled_images_as_a_trained_network_does():
 
 
 @installed
-def test_its_weights_are_kept_as_a_file_that_workers_read(tmp_path):
+def test_its_weights_are_stored_in_a_file_for_workers(tmp_path):
     spec = MODELS[efficientnet_lite.NAME]
     file = own_weights(spec, tmp_path)
     state = torch.load(file.path, weights_only=True)
@@ -39,7 +39,7 @@ def test_its_weights_are_kept_as_a_file_that_workers_read(tmp_path):
 
 
 @installed
-def test_its_weights_are_a_kind_of_their_own_whatever_the_run_s():
+def test_its_weights_are_called_packaged_whatever_the_run_uses():
     trained, published = MODELS[efficientnet_lite.NAME], MODELS["resnet18"]
     mine = ModelSpec("mine", builder=list, preprocess=list)
     assert [spec.weights_brought for spec in (trained, published, mine)] == ["packaged", None, "own"]
@@ -57,7 +57,7 @@ def test_its_weights_are_a_kind_of_their_own_whatever_the_run_s():
         (("efficientnet_lite0",), "packaged", "packaged"),
     ],
 )
-def test_the_run_names_the_weights_of_each(models, kind, named):
+def test_the_run_reports_each_models_weights(models, kind, named):
     session = Session.__new__(Session)
     session.settings = SimpleNamespace(models=models, weights="calibrated")
     session.weights = session._weights_source()
@@ -81,7 +81,7 @@ def test_a_user_s_model_cannot_take_its_name(tmp_path):
         model_files.add_models(path)
 
 
-def test_its_input_is_what_it_was_trained_on_and_known_by_its_name():
+def test_its_preprocessing_is_that_of_training_and_shows_in_its_repr():
     preprocess = efficientnet_lite.Preprocess()
     white = preprocess(Image.new("RGB", (224, 224), "white")).numpy()
     assert numpy.allclose(white, (255 - 127) / 128, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Another segmenter of torchvision is one entry of the zoo: what is there already calibrates, exports and judges it."""
+"""Tests that one zoo entry adds another torchvision segmenter: existing code calibrates, exports and judges it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENTRY = ModelSpec(
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """Eager's and the twin's answers on four photographs, and their names."""
+    """Eager's and the twin's outputs for four images, and the images' names."""
     loaded = image_folder.load(image_folder.list_photographs(image_folder.BUNDLED)[::4], preprocessing(ENTRY))
     module = build_module(ENTRY)
     calibrate_segmenter(module, loaded.batch, SEED)
@@ -53,7 +53,7 @@ def test_its_map_and_its_masks_agree(found):
     assert verdict, verdict.report(ENTRY.name)
 
 
-def test_its_masks_depend_on_the_photograph_and_those_of_another_are_refused(found):
+def test_its_masks_depend_on_the_image_and_another_images_masks_are_refused(found):
     reference, outputs, names = found
     masks = masks_of(reference["out"])
     assert len(set(masks.ravel().tolist())) > 3

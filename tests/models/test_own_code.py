@@ -1,4 +1,4 @@
-"""The code of a user's own model: whatever changes the network with the same weights must show, and nothing else.
+"""Tests of the facts about a user's model code: they change if the network changes with equal weights, else not.
 
 Each project is written into a folder and its model is built in a worker, as in a run, because what Python has imported
 counts.
@@ -40,7 +40,7 @@ RELU, TANH = (NET.format(forward=f"return torch.{name}(self.layer(x))") for name
 
 
 def work(folder, files, path=""):
-    """(digest of the weights, code) of the model `mine` of a project of these files."""
+    """(digest of the weights, code) of the model `mine` in a project with these files."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -115,7 +115,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_same_weights_in_another_network_show(change, tmp_path):
+def test_a_changed_network_with_the_same_weights_is_detected(change, tmp_path):
     before, changed = CHANGES[change]
     first = work(tmp_path, before)
     assert work(tmp_path, {}) == first, "an unchanged project is the same, run after run"
@@ -124,7 +124,7 @@ def test_the_same_weights_in_another_network_show(change, tmp_path):
     assert second[1] != first[1]
 
 
-def test_a_data_file_of_weights_shows_in_their_digest(tmp_path):
+def test_a_data_file_of_weights_changes_their_digest(tmp_path):
     build = "net = Net(); net.layer.bias.data.fill_(float(open(__file__[:-12] + 'bias.txt').read())); return net"
     files = {
         "my_models.py": MODEL_FILE.format(imports="from mynet import Net", build=build), "mynet.py": RELU,
@@ -173,7 +173,7 @@ def test_installed_packages_count_by_version_and_not_by_source(changed, imports,
     assert first[1]["packages"] != second[1]["packages"]
 
 
-def test_the_version_of_a_package_is_found_by_the_name_that_is_imported():
+def test_a_packages_version_is_found_by_its_import_name():
     assert own_code.package("yaml" if "yaml" in sys.modules else "pytest") != "None"
     assert own_code.package("no_such_package") == "None"
     assert own_code.package("PIL").split()[0] == __import__("PIL").__version__ or sys.version_info < (3, 10)

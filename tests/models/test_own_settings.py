@@ -1,4 +1,4 @@
-"""Settings of layers: equal ones give the same digest in every process, different ones another."""
+"""Tests of layers' settings: equal settings have the same digest in every process, different settings do not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fixtures.models.own_settings import settings_digest
 
 
 class Net(nn.Module):
-    """A layer and whatever it is given."""
+    """A layer with arbitrary attributes."""
 
     def __init__(self, **held):
         super().__init__()
@@ -80,7 +80,7 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("kind", DIFFERENT)
-def test_what_differs_beside_the_weights_shows(kind):
+def test_differences_apart_from_the_weights_are_detected(kind):
     one, other = DIFFERENT[kind]
     assert settings_digest(one) != settings_digest(other)
     assert settings_digest(one) == settings_digest(one)
@@ -91,13 +91,13 @@ def test_weights_and_mode_do_not_count():
     assert settings_digest(one) == settings_digest(other)
 
 
-def test_an_object_that_holds_itself_ends():
+def test_an_object_that_contains_itself_terminates():
     config = Namespace()
     config.parent = config
     assert settings_digest(Net(cfg=config))
 
 
-def test_another_process_gives_the_same(root):
+def test_the_digest_is_the_same_in_another_process(root):
     code = (
         "from tests.models.test_own_settings import DIFFERENT, settings_digest\n"
         "print(*(settings_digest(net) for pair in DIFFERENT.values() for net in pair))"

@@ -1,4 +1,4 @@
-"""Tests of timm's models, on a double of the package: found by name, calibrated, carried, or refused in one line."""
+"""Tests of timm's models, on a double of the package: found by name, calibrated, saved, or refused in one line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_model_is_found_by_name_with_timm_s_preprocessing_and_imagenet_s_class
     assert zoo.categories(spec)[207] == "golden retriever" and zoo.categories(zoo.find("timm/other_net")) is None
 
 
-def test_a_name_without_the_prefix_says_where_it_is_known(timm):
+def test_a_name_without_the_prefix_says_how_to_select_it(timm):
     assert selection.elsewhere("tiny_net") == "timm has it: --models timm/tiny_net"
     assert selection.elsewhere("no_such_net") == ""
     with pytest.raises(UserError, match="unknown model 'tiny_net': timm has it: --models timm/tiny_net"):
@@ -57,7 +57,7 @@ def test_a_name_without_the_prefix_says_where_it_is_known(timm):
     assert "weights='EfficientNet_B0_Weights.IMAGENET1K_V1'" in selection.elsewhere("efficientnet_b0")
 
 
-def test_calibrated_weights_are_made_and_carried(timm, tmp_path, monkeypatch):
+def test_calibrated_weights_are_made_and_saved(timm, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "calibrate", lambda module, batch, labels, seed: module.classifier.bias.data.fill_(7))
     spec = zoo.find("timm/tiny_net")
     assert weights.decide("auto", [spec]).kind == "calibrated", "whether timm has them is not known without a network"
@@ -77,7 +77,7 @@ def test_calibrated_weights_are_made_and_carried(timm, tmp_path, monkeypatch):
         (lambda: weights._calibrate_into(ask_folder[0] / "x.pth", zoo.find("timm/other_net")), "cannot be calibrated"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_had_is_refused_in_one_line(timm, tmp_path, ask, expected):
+def test_missing_models_and_weights_are_refused_in_one_line(timm, tmp_path, ask, expected):
     ask_folder[:] = [tmp_path]
     with pytest.raises(UserError) as error:
         ask()

@@ -1,4 +1,4 @@
-"""Where weights come from: torch's cache, a download, a folder; and by what they are known."""
+"""Tests of where weights come from, torch's cache, a download or a folder, and of how they are identified."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def checkpoints(monkeypatch, tmp_path):
-    """torch.hub's folder of downloads, empty."""
+    """torch.hub's download folder, empty."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     folder = tmp_path / "torch" / "hub" / "checkpoints"
@@ -46,32 +46,32 @@ def published(state, checkpoints):
     return checkpoints / PUBLISHED
 
 
-def test_without_network_means_without():
+def test_the_socket_guard_works():
     with pytest.raises(NetworkUsed):
         socket.create_connection(("localhost", 1))
 
 
 # Decide
-def test_auto_takes_pretrained_where_torchs_cache_has_all(published):
+def test_auto_takes_pretrained_if_torchs_cache_has_all_files(published):
     source = decide("auto", [SPEC])
     assert (source.kind, source.folder) == ("pretrained", None)
     assert source.reason == "torch's cache has them all"
     assert weights_file(SPEC, source, Path("unused")).path == published
 
 
-def test_auto_takes_calibrated_for_all_where_one_is_absent(published):
+def test_auto_takes_calibrated_for_all_if_one_file_is_absent(published):
     source = decide("auto", [SPEC, MODELS["vgg16"], MODELS["alexnet"]])
     assert (source.kind, source.folder) == ("calibrated", None)
-    assert source.reason == "torch's cache lacks vgg16, alexnet; --weights pretrained downloads"
+    assert source.reason == "torch's cache lacks vgg16, alexnet; download with --weights pretrained"
 
 
-def test_auto_does_not_ask_for_files_of_the_users_own_models(published):
+def test_auto_needs_no_files_for_the_users_own_models(published):
     assert decide("auto", [SPEC, ModelSpec("own", builder=torch.nn.Identity)]).kind == "pretrained"
 
 
 @pytest.mark.parametrize("kind", ["pretrained", "calibrated"])
-def test_a_kind_that_is_asked_for(kind):
-    assert decide(kind, [SPEC]) == WeightsSource(kind, None, f"asked for with --weights {kind}")
+def test_a_requested_kind(kind):
+    assert decide(kind, [SPEC]) == WeightsSource(kind, None, f"requested with --weights {kind}")
 
 
 def test_a_folder(tmp_path):
@@ -79,17 +79,17 @@ def test_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize("choice", ["absent/folder", "calibrate", "file"])
-def test_what_is_no_kind_and_no_folder(choice, tmp_path, monkeypatch):
+def test_neither_a_kind_nor_a_folder(choice, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").write_bytes(b"")
-    expected = f"--weights '{choice}' is neither auto, pretrained, calibrated nor a folder that exists"
+    expected = f"--weights '{choice}' must be auto, pretrained, calibrated or an existing folder"
     with pytest.raises(UserError, match=f"^{expected}$"):
         decide(choice, [SPEC])
 
 
 # Pretrained
 def serve(monkeypatch, url):
-    """Lets SPEC's weights lie at this URL."""
+    """Makes SPEC's weights available at this URL."""
 
     class Entry:
         pass
@@ -130,7 +130,7 @@ def test_a_download_that_fails_names_url_and_remedy(tmp_path, checkpoints, monke
         weights_file(SPEC, decide("pretrained", [SPEC]), tmp_path)
     message = str(caught.value)
     assert message.startswith(f"{url} cannot be downloaded (URLError: ") and "\n" not in message
-    assert message.endswith(f"put the file into {checkpoints}, or take --weights calibrated")
+    assert message.endswith(f"put the file into {checkpoints}, or use --weights calibrated")
 
 
 def test_only_pretrained_opens_a_connection(tmp_path, state):
@@ -157,7 +157,7 @@ def test_a_folder_without_the_model_says_what_was_expected(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["pretrained", "folder"])
-def test_other_weights_are_known_by_digest(kind):
+def test_other_weights_are_identified_by_digest(kind):
     source = WeightsSource(kind, None, "")
     assert identity(source, {"alexnet": "a1"}) == {"recipe": kind, "seed": None, "digests": {"alexnet": "a1"}}
 

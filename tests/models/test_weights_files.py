@@ -1,4 +1,4 @@
-"""Files of weights: that they load and save bit for bit, and what a wrong one is told."""
+"""Tests of weights files: they load and save bit for bit, and a wrong file gets a clear message."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def state():
 
 # Load
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "as before torch 1.6"])
-def test_weights_come_back_bit_for_bit(zipped, state, tmp_path):
+def test_weights_reload_bit_for_bit(zipped, state, tmp_path):
     torch.save(state, tmp_path / "resnet18.pth", _use_new_zipfile_serialization=zipped)
     module = load_model(SPEC, tmp_path / "resnet18.pth")
     assert same(module, state) and not module.training
@@ -34,7 +34,7 @@ def test_loading_draws_no_random_numbers(state, tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_entries_that_only_training_uses_may_be_there(state, tmp_path):
+def test_entries_that_only_training_uses_are_allowed(state, tmp_path):
     spec = ModelSpec("resnet18", SPEC.weights, unused_weights=("aux1.", "aux2."))
     torch.save({**state, "aux1.fc.weight": torch.zeros(1)}, tmp_path / "resnet18.pth")
     assert same(load_model(spec, tmp_path / "resnet18.pth"), state)
@@ -49,7 +49,7 @@ def test_counters_of_batch_norm_may_be_absent(state, tmp_path):
 
 
 class Unsafe:
-    """Code that an unsafe loader would run."""
+    """Code that an unsafe loader would execute."""
 
     def __reduce__(self):
         return (pytest.fail, ("the file's code was run",))
@@ -84,8 +84,8 @@ def test_a_file_of_something_else(content, problem, state, tmp_path):
     message = str(caught.value)
     assert message.startswith(f"{path} ") and "\n" not in message
     assert message.endswith(
-        "; expected the state dict of resnet18: put it there, or remove the file and choose with --weights "
-        "where to take it from"
+        "; expected the state dict of resnet18: put it there, or remove the file and choose another source with "
+        "--weights"
     )
 
 
@@ -106,14 +106,14 @@ def test_a_truncated_file(part, zipped, state, tmp_path):
 
 
 def test_a_damaged_file_is_refused_in_plain_words(tmp_path):
-    """Found by fuzzing: of these two bytes torch speaks in bold."""
+    """Found by fuzzing: torch's message about these two bytes contains escape codes for bold text."""
     (tmp_path / "resnet18.pth").write_bytes(b"c*")
     with pytest.raises(UserError) as error:
         load_model(SPEC, tmp_path / "resnet18.pth")
     assert str(error.value).isprintable()
 
 
-def test_an_entry_s_name_cannot_steer_the_terminal(state, tmp_path):
+def test_an_entrys_name_cannot_control_the_terminal(state, tmp_path):
     torch.save({**state, "\x1b[2Jodd": torch.ones(1)}, tmp_path / "resnet18.pth")
     with pytest.raises(UserError, match=r"\\x1b\[2Jodd unknown"):
         load_model(SPEC, tmp_path / "resnet18.pth")
@@ -125,7 +125,7 @@ def test_no_file_at_all(name, tmp_path):
         load_model(SPEC, tmp_path / name)
 
 
-def test_saving_replaces_and_may_go_where_it_came_from(tmp_path):
+def test_saving_overwrites_even_the_source_file(tmp_path):
     for content in (b"old", b"new"):
         (tmp_path / "made.pth").write_bytes(content)
         save_weights(SPEC, WeightsFile(tmp_path / "made.pth", ""), tmp_path)

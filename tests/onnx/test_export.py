@@ -200,7 +200,7 @@ def test_another_opset_is_refused(tmp_path, monkeypatch):
 
     export_16.__signature__ = inspect.signature(real)
     monkeypatch.setattr(torch.onnx, "export", export_16)
-    with pytest.raises(UserError, match="wrote opset 16, wanted 17"):
+    with pytest.raises(UserError, match="wrote opset 16, expected 17"):
         export(Small(), batch(1, 3, 8, 8), tmp_path / "model.onnx")
 
 
@@ -213,7 +213,7 @@ def test_weights_in_files_of_their_own_are_refused(tmp_path, monkeypatch):
 
     splitting.__signature__ = inspect.signature(real)
     monkeypatch.setattr(torch.onnx, "export", splitting)
-    with pytest.raises(UserError, match="put weights into files of their own"):
+    with pytest.raises(UserError, match="put weights into separate files"):
         export(Small(), batch(1, 3, 8, 8), tmp_path / "model.onnx")
 
 

@@ -49,7 +49,7 @@ def test_what_needs_no_cache_goes_on_and_the_run_fails(sealed):
 def test_each_says_in_one_line_that_the_disk_can_only_be_read(sealed):
     _, folder, document = sealed
     reasons = {case["model"]: case["reason"] for case in document["suite"]["cases"] if case["outcome"] != "passed"}
-    refused = f"engine cache {folder / 'disk' / 'engines'} cannot be written (Read-only file system): name another"
+    refused = f"engine cache {folder / 'disk' / 'engines'} cannot be written (Read-only file system): choose another"
     assert reasons["sealing"].startswith("build of sealing onnxruntime_fp32 failed: OSError: [Errno 30] Read-only file")
     assert reasons["late"].startswith(f"weights of late failed: {refused}")
     assert not [reason for reason in reasons.values() if "\n" in reason]

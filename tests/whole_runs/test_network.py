@@ -40,5 +40,5 @@ def test_calibrated_weights_and_a_folder_of_them_need_no_network(tmp_path, monke
 
 
 def test_pretrained_weights_do_need_it_and_say_what_else_would_do(tmp_path):
-    with pytest.raises(UserError, match="cannot be downloaded .*: put the file into .*, or take --weights calibrated"):
+    with pytest.raises(UserError, match="cannot be downloaded .*: put the file into .*, or use --weights calibrated"):
         weights.weights_file(zoo.MODELS["mobilenet_v2"], WeightsSource("pretrained", None, ""), tmp_path)

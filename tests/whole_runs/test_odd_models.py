@@ -93,10 +93,10 @@ def test_state_that_is_no_tensor_and_programs_are_judged(odd, model):
 @pytest.mark.parametrize(
     "model, expected",
     [
-        ("quantised", "torch's ONNX exporter cannot take this model: "),
-        ("lazy", "lazy: 1.weight has no weights yet: call the lazy module once in builder"),
-        ("nothing", "nothing: builder returns None; let it return a torch.nn.Module"),
-        ("module", "module: builder is a module; give a function that builds it: lambda: Sequential(…)"),
+        ("quantised", "torch's ONNX exporter does not support this model: "),
+        ("lazy", "lazy: 1.weight has no weights yet: in builder, call the lazy module once"),
+        ("nothing", "nothing: builder returns None; it must return a torch.nn.Module"),
+        ("module", "module: builder is a module; pass a function that builds it: lambda: Sequential(…)"),
     ],
 )
 def test_what_cannot_be_taken_fails_once_in_one_line(odd, model, expected):

@@ -95,9 +95,9 @@ def added(tmp_path, line, monkeypatch):
         ("", "has no ModelSpec at its top level"),
         ("M = ModelSpec('resnet18', **mine)", "'resnet18' is in the zoo already"),
         ("M = ModelSpec('mine')", "'mine' needs builder and preprocess"),
-        ("M = ModelSpec('../../etc/cron', **mine)", "cannot name a model"),
-        ("M = ModelSpec('a\\x1b[2J', **mine)", "'a\\\\x1b[2J' cannot name a model"),
-        ("M = ModelSpec('a,b', **mine)", "cannot name a model"),
+        ("M = ModelSpec('../../etc/cron', **mine)", "is not a valid model name"),
+        ("M = ModelSpec('a\\x1b[2J', **mine)", "'a\\\\x1b[2J' is not a valid model name"),
+        ("M = ModelSpec('a,b', **mine)", "is not a valid model name"),
         (
             "M = ModelSpec('mine', build=torch.nn.ReLU)",
             "ModelSpec has no argument 'build': did you mean builder? Known: name, ",
