@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
 
 EXAMPLES = "benchmarks/examples"
+
+
+def needs(package):
+    """Skips a test where the package is not installed. Looked up, not imported: the run imports it."""
+    missing = importlib.util.find_spec(package) is None
+    return pytest.mark.skipif(missing, reason=f"{package} is not installed; pip install {package}")
 
 
 @pytest.fixture
@@ -31,15 +38,15 @@ def test_a_detector_with_a_decode_of_its_own_is_matched_box_by_box(run):
     assert mutants["refused"] == mutants["total"] and mutants["total"] >= 14
 
 
+@needs("transformers")
 def test_an_image_model_of_hugging_face(run):
-    pytest.importorskip("transformers", reason="transformers is not installed; pip install transformers")
     _, document = run("--model-file", f"{EXAMPLES}/hugging_face.py", "--models", "hugging_face_vit")
     (found,) = document["suite"]["agreement"]
     assert found["ok"] and found["max_relative_error"] < 2e-5
 
 
+@needs("timm")
 def test_timm_s_models_by_pattern(run):
-    pytest.importorskip("timm", reason="timm is not installed; pip install timm")
     _, document = run("--models", "timm/test_efficientne?", "--weights", "calibrated")
     (found,) = document["suite"]["agreement"]
     assert found["ok"] and found["model"] == "timm/test_efficientnet"
