@@ -99,8 +99,8 @@ def test_int8_quantises_the_inputs_and_weights_of_convolution_and_matrix(tmp_pat
     assert [file.name for file in tmp_path.iterdir()] == [path.name], "the float32 file is not kept"
 
 
-def test_int8_needs_photographs(tmp_path):
-    with pytest.raises(UserError, match="int8 needs photographs"):
+def test_int8_needs_calibration_images(tmp_path):
+    with pytest.raises(UserError, match="int8 needs calibration images"):
         TWINS["onnxruntime_int8"].build(small_model(), photographs(), tmp_path / "a.onnx")
 
 

@@ -195,6 +195,6 @@ def test_progress_is_reported_at_most_once_a_second(newest, tmp_path):
     assert len(lines) <= 1
 
 
-def test_int8_needs_photographs(newest, tmp_path):
-    with pytest.raises(UserError, match="int8 needs photographs"):
+def test_int8_needs_calibration_images(newest, tmp_path):
+    with pytest.raises(UserError, match="int8 needs calibration images"):
         TWINS["tensorrt_int8"].build(small_model(), photographs(), tmp_path / "a.engine")
