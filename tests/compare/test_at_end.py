@@ -63,9 +63,16 @@ def test_a_run_is_compared_with_its_baseline_as_it_was_at_the_start(run, pyteste
             base.write_bytes(before)
         assert sorted(base.parent.iterdir()) == [base]
         assert base.read_bytes() == before
-    pytester.makeconftest(f"def pytest_runtest_teardown(): open({str(base)!r}, 'w').close()")
+    pytester.makeconftest(
+        f"""
+        from fixtures.run.record import record_of
+        def pytest_runtest_teardown(): open({str(base)!r}, 'w').close()
+        def pytest_unconfigure(config): print("endings:", record_of(config).endings)
+        """
+    )
     compared = run("--baseline", str(base), "--benchmark-json", "new.json")
     assert compared.ret == 1
+    compared.stdout.fnmatch_lines([f"endings: *'FAIL', 'against {base}: Regression: 1 finding*"])
     compared.stdout.fnmatch_lines(["*Regression: 1 finding*", "*new: this run*"])
     new = pytester.path / "new.json"
     edited(new, 0.5)
@@ -75,6 +82,7 @@ def test_a_run_is_compared_with_its_baseline_as_it_was_at_the_start(run, pyteste
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--undecided", "fail"), "ERROR: --undecided belongs to the gate of --baseline: name a baseline as well"),
         (("--baseline-engines", "."), "ERROR: --baseline-engines are those of --baseline*"),
         (("--baseline-engines", "absent"), "ERROR: --baseline-engines 'absent' is not a folder"),
         (("--builds", "0"), "ERROR: --builds '0' must be a positive integer"),

@@ -127,12 +127,17 @@ def test_a_disk_that_fills_at_the_end_fails_the_run_in_one_line(pytester):
             if path.resolve().parent == path.cwd(): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             write(path, data)
         fixtures.plugins.run_json.write_whole = full
+        def pytest_unconfigure(config):
+            print("endings:", fixtures.plugins.run_json.record_of(config).endings)
         """
     )
+    (pytester.path / "out.json.unfinished").write_text("of the cases before")
     result = run(pytester)
+    assert not (pytester.path / "out.json.unfinished").exists()
+    result.stdout.fnmatch_lines(["endings: *'FAIL', 'The run could not be written to *"])
     assert result.ret == 1
     result.stdout.fnmatch_lines(["The run could not be written to *out.json: No space left on device; it is in *"])
-    (line,) = [line for line in result.outlines if "it is in" in line]
+    (line,) = [line for line in result.outlines if "it is in" in line and not line.startswith("endings")]
     assert len(json.loads(Path(line.rpartition(" ")[2]).read_text())["benchmarks"]) == 1
 
 
