@@ -52,6 +52,13 @@ def pytest_collection_modifyitems(items):
     items[:] = zoo + rest[:short] + runs + rest[short:]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def torch_stays_imported():
+    """A run within a test restores sys.modules at its end, and torch's libraries cannot be imported a second time."""
+    import torch  # noqa: F401
+    import torchvision  # noqa: F401
+
+
 @pytest.fixture(scope="session")
 def testrun_folder(tmp_path_factory) -> Path:
     """A folder of this run that xdist's workers share."""

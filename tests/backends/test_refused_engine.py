@@ -45,7 +45,7 @@ def model(tmp_path, monkeypatch):
 def test_one_from_the_cache_is_built_again_once_and_told(model):
     RunningTwin("tensorrt_fp32", model).close()
     model.state.refusals = 1
-    with pytest.warns(store.EngineWarning, match=f"an engine is refused and built again: {REASON}"):
+    with pytest.warns(store.EngineWarning, match=f"an engine is rejected and rebuilt: {REASON}"):
         twin = RunningTwin("tensorrt_fp32", model)
     assert model.state.built == 2 and twin.figures["engine"] == b"engine 2"
     assert twin.figures["build_s"] == 1.0, "it was built in this run"

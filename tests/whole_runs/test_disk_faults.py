@@ -30,6 +30,7 @@ def sealed_run(root, run_pytest, folder):
 
 
 def test_what_needs_no_cache_goes_on_and_the_run_fails(sealed):
+    """One cause is one failure: the other cases of its model or twin are skipped with the same line."""
     done, _, document = sealed
     assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr, done.stdout
     ended = {case["nodeid"].split("::test_")[1]: case["outcome"] for case in document["suite"]["cases"]}
@@ -38,11 +39,11 @@ def test_what_needs_no_cache_goes_on_and_the_run_fails(sealed):
         "startup[early-onnxruntime_fp32]": "passed",
         "agreement[early-onnxruntime_fp32]": "passed",
         "startup[sealing-eager_fp32]": "passed",
-        "startup[sealing-onnxruntime_fp32]": "error",
+        "startup[sealing-onnxruntime_fp32]": "skipped",
         "agreement[sealing-onnxruntime_fp32]": "error",
         "startup[late-eager_fp32]": "error",
-        "startup[late-onnxruntime_fp32]": "error",
-        "agreement[late-onnxruntime_fp32]": "error",
+        "startup[late-onnxruntime_fp32]": "skipped",
+        "agreement[late-onnxruntime_fp32]": "skipped",
     }
 
 

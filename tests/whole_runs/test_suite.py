@@ -96,7 +96,7 @@ def test_the_tables_and_the_verdict_name_each_model_and_twin(faulty):
     assert "tiny " in stages
     (row,) = [line for line in table.splitlines() if "tiny " in line and "onnxruntime_fp32" in line]
     (mutants,) = [row for row in document["suite"]["mutants"] if row["model"] == "tiny"]
-    assert "50/50" in row and f" {mutants['total']}/{mutants['total']} " in row
+    assert "50/50" in row and mutants["refused"] == mutants["total"] > 9
     left_out = {"two labelled classes permuted", "a labelled class dead", "input not normalised"}
     assert set(mutants["left_out"]) == left_out, "it was trained on no label, and knows no brightness"
     assert " PASS tiny onnxruntime_fp32: " in verdict and " FAIL refused onnxruntime_fp32: " in verdict
