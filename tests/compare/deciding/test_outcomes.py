@@ -40,7 +40,7 @@ def slower(document, factor, eager=1.0):
     return document
 
 
-@pytest.mark.parametrize("key", ["jetpack", "l4t", "driver", "tensorrt", "onnxruntime", "torch", "os"])
+@pytest.mark.parametrize("key", ["jetpack", "l4t", "driver", "tensorrt", "tensorrt_rtx", "onnxruntime", "torch", "os"])
 def test_an_upgrade_that_makes_everything_twice_as_slow_is_not_excused(compared, key):
     assert compared(data.document(), slower(data.document(seed=1, **{key: "99"}), 2.0, eager=2.0)) == 1
     assert compared.report["reasons"][0].startswith("everything is slower, eager and every twin, by 9")

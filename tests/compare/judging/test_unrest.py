@@ -134,7 +134,9 @@ def test_a_peak_barely_beyond_the_limit_is_unsure(compared):
         assert compared(grown, data.document()) == 0
 
 
-@pytest.mark.parametrize("key", ["torch", "cuda", "cudnn", "jetpack", "tensorrt", "driver", "onnxruntime", "l4t"])
+@pytest.mark.parametrize(
+    "key", ["torch", "cuda", "cudnn", "jetpack", "tensorrt", "tensorrt_rtx", "driver", "onnxruntime", "l4t"]
+)
 def test_across_versions_eager_is_no_control(compared, key):
     """A newer torch may speed eager up or slow it down: neither excuses the twin nor accuses it."""
     newer = data.document(seed=1, **{key: "99"})
