@@ -23,7 +23,7 @@ SUITE = """
     repeatability mutants clocks images weights cases
 """.split()
 ROWS = {
-    "reference": """model twin batch_asked batch_dependent batch_change batch_limit batch_error repeats changes_input
+    "reference": """model twin batch_asked batch_dependent batch_change batch_limit batch_error changes_input
         notes""".split(),
     "agreement": """model twin ok max_relative_error cosine max_probability_change smallest_passing_tolerance tolerance
         precision_note notes top1_same top1_total top1_agreement top1_excused top5_overlap""".split(),
