@@ -97,7 +97,7 @@ def test_a_fixed_batch_with_open_height_and_width(run):
     [
         (torch.zeros(1, 7), {}, ["output scores float32 1×5 cannot be the model's output float32 1×7"]),
         (torch.zeros(1, 5, dtype=torch.int64), {}, ["cannot be the model's output int64 1×5"]),
-        ((torch.zeros(1, 5),) * 2, {}, ["2 outputs are wanted and 0 can be matched", "-> scores float32 1×5, the"]),
+        ((torch.zeros(1, 5),) * 2, {}, ["0 of 2 outputs can be matched", "-> scores float32 1×5, the"]),
         (torch.zeros(1, 5), {"named": ("gone",)}, ["--engine-outputs gone: the engine has no gone, but scores"]),
     ],
 )
@@ -125,7 +125,7 @@ def test_an_input_of_another_size_or_type_is_refused(batch, run):
 
 def test_an_engine_with_more_inputs_is_refused(run):
     foreign.weighted(run.path)
-    with pytest.raises(UserError, match="1 inputs are wanted and 0 can be matched"):
+    with pytest.raises(UserError, match="0 of 1 inputs can be matched"):
         run(torch.ones(1, 4), torch.zeros(1, 4))
     with pytest.raises(UserError, match="it has more inputs"):
         run(torch.ones(1, 4), torch.zeros(1, 4), arguments=("left",))

@@ -24,9 +24,9 @@ def test_it_runs_on_the_cpu():
     assert onnxruntime.unavailable("cpu") is None
 
 
-def test_a_build_for_the_cpu_is_no_twin_for_models_on_a_gpu(monkeypatch, tmp_path):
+def test_a_cpu_only_build_is_unavailable_for_models_on_a_gpu(monkeypatch, tmp_path):
     on_host.machine(monkeypatch, tmp_path)
-    assert "install onnxruntime-gpu in its place" in onnxruntime.unavailable("cuda:0")
+    assert "replace it with onnxruntime-gpu" in onnxruntime.unavailable("cuda:0")
     monkeypatch.setattr(onnxruntime, "_has_cuda_library", lambda: True)
     assert onnxruntime.unavailable("cuda:0") is None
 
@@ -49,7 +49,9 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused(monkeypatch):
     monkeypatch.setattr(package, "InferenceSession", session)
     monkeypatch.setattr(cuda, "use", lambda device: None)
     example = types.SimpleNamespace(device=torch.device("cuda:1"))
-    with pytest.raises(UserError, match="^ONNX Runtime .* cannot use the GPU: .*; install onnxruntime-gpu made for"):
+    with pytest.raises(
+        UserError, match="^ONNX Runtime .* cannot use the GPU: .*; install the onnxruntime-gpu built for"
+    ):
         load(onnxruntime, Path("artefact.onnx"), example)
     assert asked[0] == ("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})
 

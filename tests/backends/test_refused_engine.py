@@ -18,7 +18,7 @@ from tests.doubles import on_host
 from tests.doubles.small import built, photographs
 from tests.helpers import pretended
 
-REASON = "TensorRT 10.3.0 refuses the engine: it was made for another GPU"
+REASON = "TensorRT 10.3.0 rejects the engine: it was made for another GPU"
 
 
 @pytest.fixture

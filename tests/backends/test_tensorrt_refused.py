@@ -19,7 +19,7 @@ from tests.doubles.small import DAMAGES, built, load, photographs
 def test_a_type_that_torch_does_not_have_is_refused_in_one_line(trt, tmp_path, monkeypatch):
     _, path = built(tensorrt, tmp_path)
     monkeypatch.delitem(engine_ports.TORCH_TYPES, "FLOAT")
-    with pytest.raises(UserError, match="the engine's input has TensorRT's type FLOAT, which torch does not have; let"):
+    with pytest.raises(UserError, match="the engine's input has TensorRT's type FLOAT, which torch does not support"):
         load(tensorrt, path, photographs())
 
 
@@ -29,7 +29,7 @@ def test_a_damaged_engine_is_refused_in_one_line(trt, damage, tmp_path):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError) as error:
         load(tensorrt, path, photographs())
-    assert "refuses the engine" in str(error.value) and "Serialization" in str(error.value)
+    assert "rejects the engine" in str(error.value) and "Serialization" in str(error.value)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 

@@ -198,7 +198,7 @@ def test_the_twins_are_in_the_registry(name):
         ("cuda_graph_fp32", "cuda:0", {"cuda": ""}, "the installed torch is built for the CPU only"),
         ("cuda_graph_fp32", "cpu", {}, "it needs the GPU, the models run on cpu"),
         ("cpu_fp32", "cuda:0", {}, None),
-        ("cpu_fp32", "cpu", {}, "the models run on the CPU already"),
+        ("cpu_fp32", "cpu", {}, "the models already run on the CPU"),
         ("inductor_fp32", "cuda:0", {"triton": ""}, None),
         ("inductor_fp32", "cuda:0", {"triton": "", "gpu": False}, "no CUDA device here"),
     ],

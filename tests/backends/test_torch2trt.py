@@ -162,10 +162,10 @@ def test_closing_frees_engine_and_context(package, tmp_path):
     [
         ({"tensorrt": "10.3.0", "torch2trt": ""}, None),
         ({"tensorrt": "10.16.1.11", "torch2trt": ""}, None),
-        ({"tensorrt": "10.3.0"}, "torch2trt is not installed and on no registry; docs/tensorrt.md"),
+        ({"tensorrt": "10.3.0"}, "torch2trt is not installed; it is not on PyPI, see docs/tensorrt.md"),
         ({"torch2trt": ""}, "tensorrt is not installed"),
-        ({"tensorrt": "11.4.0.106", "torch2trt": ""}, "torch2trt cannot import TensorRT 11.4.0.106"),
-        ({"tensorrt": "11.0.0.114"}, "torch2trt cannot import TensorRT 11.0.0.114"),
+        ({"tensorrt": "11.4.0.106", "torch2trt": ""}, "torch2trt does not work with TensorRT 11.4.0.106"),
+        ({"tensorrt": "11.0.0.114"}, "torch2trt does not work with TensorRT 11.0.0.114"),
         ({"tensorrt": "10.3.0", "torch2trt": "", "gpu": False}, "no CUDA device here"),
     ],
 )

@@ -14,7 +14,7 @@ from tests.doubles import on_host
     [
         ({"tensorrt": "10.3.0"}, None),
         ({"tensorrt": ""}, None),
-        ({"tensorrt": "8.2.1.8"}, "TensorRT 8.2.1.8 is installed, the oldest that the suite runs is 8.4"),
+        ({"tensorrt": "8.2.1.8"}, "TensorRT 8.2.1.8 is installed, but the suite needs 8.4 or newer"),
         ({}, "tensorrt is not installed"),
         ({"tensorrt": "10.3.0", "gpu": False}, "no CUDA device here"),
         ({"tensorrt": "10.3.0", "cuda": ""}, "the installed torch is built for the CPU only"),

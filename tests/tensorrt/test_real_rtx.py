@@ -99,7 +99,7 @@ def test_engines_are_built_for_the_gpus_asked_for(tmp_path):
     )
     assert one != two
     with pytest.raises(
-        UserError, match=f"^TensorRT for RTX {trt.__version__} cannot build for sm90; it can for sm75, "
+        UserError, match=f"^TensorRT for RTX {trt.__version__} cannot build for sm90; choose from sm75, "
     ):
         written(tmp_path, compute_capabilities=("sm90",))
 

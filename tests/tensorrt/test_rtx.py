@@ -60,7 +60,7 @@ def test_kernels_of_another_driver_are_refused(trt, tmp_path):
     _, path = built(tensorrt_rtx, tmp_path, precision="tf32")
     trt.double.driver = "590.10"
     with pytest.raises(
-        EngineRefused, match=r"refuses the compiled kernels .*\.kernels: .* another release's, driver's"
+        EngineRefused, match=r"rejects the compiled kernels .*\.kernels: .* from another release, driver"
     ):
         load(tensorrt_rtx, path, photographs(), "tf32")
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_refused_in_one_line(trt, file, damage, tmp_path):
     _, path = built(tensorrt_rtx, tmp_path, precision="tf32")
     broken = path.with_suffix(f".{file}")
     broken.write_bytes(damage(broken.read_bytes()))
-    with pytest.raises(EngineRefused, match=f"^TensorRT for RTX {trt.__version__} refuses the ") as error:
+    with pytest.raises(EngineRefused, match=f"^TensorRT for RTX {trt.__version__} rejects the ") as error:
         load(tensorrt_rtx, path, photographs(), "tf32")
     assert "\n" not in str(error.value)
 
@@ -141,13 +141,13 @@ def test_a_gpu_that_the_release_does_not_support_is_one_line_and_builds_nothing_
 @pytest.mark.parametrize(
     "version, capability, expected",
     [
-        ("1.7.1.116", "9.0", "does not run on compute capability 9.0 (a GPU), but on 7.5, 8.0, 8.6, 8.9 and from 12.0"),
+        ("1.7.1.116", "9.0", "does not run on compute capability 9.0 (a GPU), only on 7.5, 8.0, 8.6, 8.9 and 12.0"),
         ("1.7.1.116", "8.7", "does not run on compute capability 8.7"),
         ("1.7.1.116", "8.6", None),
         ("1.7.1.116", "12.1", None),
         ("1.7.1.116", None, None),
         ("1.6.1.120", "9.0", None),
-        ("1.3.0.1", "8.6", "TensorRT for RTX 1.3.0.1 is installed, the oldest that the suite runs is 1.4"),
+        ("1.3.0.1", "8.6", "TensorRT for RTX 1.3.0.1 is installed, but the suite needs 1.4 or newer"),
         (None, "8.6", "tensorrt_rtx is not installed; pip install tensorrt-rtx"),
     ],
 )
@@ -195,7 +195,7 @@ def test_on_turing_it_builds_for_turing(trt, tmp_path, monkeypatch):
 
 def test_an_unknown_target_names_the_known_ones(trt, tmp_path):
     with pytest.raises(
-        UserError, match=f"^TensorRT for RTX {trt.__version__} cannot build for sm90; it can for sm75, "
+        UserError, match=f"^TensorRT for RTX {trt.__version__} cannot build for sm90; choose from sm75, "
     ):
         write(trt, tmp_path, "sm90")
 

@@ -84,7 +84,7 @@ def test_an_operator_that_would_be_dropped_is_refused_before_the_build(newest_to
     with pytest.raises(Unsupported) as error:
         built(torch2trt, tmp_path, model)
     assert str(error.value).startswith(f"torch2trt has no converter for {lost} of Sequential and would drop it")
-    assert "take the tensorrt twins or --torch2trt-onnx, or" in str(error.value) and "\n" not in str(error.value)
+    assert "use the tensorrt twins or --torch2trt-onnx, or" in str(error.value) and "\n" not in str(error.value)
     assert newest_torch2trt.trt.double.built is None and before == newest_torch2trt.CONVERTERS
     assert capsys.readouterr().out == "", "its own warnings name harmless operators too"
 
