@@ -154,8 +154,8 @@ def test_end_to_end_predictions_are_readable(detector, segmenter, decoder):
     picture = decoding.open_rgb(PHOTOGRAPHS[0].path)
     for case in (detector, segmenter):
         model = types.SimpleNamespace(spec=case.spec, run_device="cpu", detector=decoder)
-        way = end_to_end.way_of(model, types.SimpleNamespace(run=case.core))
-        answer = way.answer(way.run(way.preprocess(picture)), picture)
+        pipeline = end_to_end.pipeline_of(model, types.SimpleNamespace(run=case.core))
+        answer = pipeline.postprocess(pipeline.run(pipeline.preprocess(picture)), picture)
         if case is segmenter:
             assert set(answer) <= set(tiny_dense.CLASSES) and sum(answer.values()) == pytest.approx(1)
         else:
@@ -166,11 +166,11 @@ def test_end_to_end_predictions_are_readable(detector, segmenter, decoder):
 
 def test_end_to_end_pixels_without_a_finite_output_have_no_share(segmenter):
     model = types.SimpleNamespace(spec=segmenter.spec, run_device="cpu")
-    way = end_to_end.way_of(model, types.SimpleNamespace(run=segmenter.core))
+    pipeline = end_to_end.pipeline_of(model, types.SimpleNamespace(run=segmenter.core))
     maps = segmenter.reference["out"][:1].copy()
     maps[..., :16] = numpy.nan
-    assert sum(way.answer({"out": maps}, None).values()) == pytest.approx(0.75)
-    assert way.answer({"out": numpy.full_like(maps, numpy.nan)}, None) == {}
+    assert sum(pipeline.postprocess({"out": maps}, None).values()) == pytest.approx(0.75)
+    assert pipeline.postprocess({"out": numpy.full_like(maps, numpy.nan)}, None) == {}
 
 
 @pytest.mark.parametrize("task", ["detection", "segmentation", "tensor"])

@@ -1,4 +1,4 @@
-"""Tests of the way from file to answer: a fake clock shows which stage takes what, and when real time holds."""
+"""Tests of end-to-end timing: a fake clock drives the stages and the real-time verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from fixtures.checks import end_to_end
-from fixtures.checks.end_to_end import Loop, Way, cycles, figures, way_of
+from fixtures.checks.end_to_end import Loop, Pipeline, cycles, figures, pipeline_of
 from fixtures.images import folder as image_folder
 from fixtures.models.zoo import ModelSpec
 
@@ -16,7 +16,7 @@ PHOTOGRAPHS = [image_folder.BUNDLED / name for name in ("bee_01.jpg", "hen_01.jp
 
 
 class Clock:
-    """Moves by one second at every look."""
+    """Advances by one second per reading."""
 
     now = 0.0
 
@@ -25,12 +25,12 @@ class Clock:
         return self.now
 
 
-def test_each_stage_is_timed_on_its_own_and_the_photographs_take_turns():
+def test_stages_are_timed_separately_and_images_alternate():
     clock, corners = Clock(), []
 
-    def preprocess(picture):
+    def preprocess(image):
         clock.now += 10
-        corners.append(picture.getpixel((0, 0)))
+        corners.append(image.getpixel((0, 0)))
         return "batch"
 
     def run(batch):
@@ -38,16 +38,16 @@ def test_each_stage_is_timed_on_its_own_and_the_photographs_take_turns():
         clock.now += 100
         return {"output": numpy.ones(1)}
 
-    def answer(outputs, picture):
+    def postprocess(outputs, image):
         clock.now += 1000
-        return {"corner": picture.getpixel((0, 0))}
+        return {"corner": image.getpixel((0, 0))}
 
-    loop = Loop(Way(preprocess, run, answer), PHOTOGRAPHS, clock)
+    loop = Loop(Pipeline(preprocess, run, postprocess), PHOTOGRAPHS, clock)
     for _ in range(3):
         loop()
     assert loop.seconds == {"decode": [1] * 3, "preprocess": [11] * 3, "run": [101] * 3, "answer": [1001] * 3}
     assert corners[0] == corners[2] != corners[1]
-    assert loop.answers == {0: {"corner": corners[0]}, 1: {"corner": corners[1]}}
+    assert loop.predictions == {0: {"corner": corners[0]}, 1: {"corner": corners[1]}}
 
 
 def seconds(calls=100, **slow):
@@ -77,33 +77,33 @@ def test_real_time_is_judged_on_the_tail():
 
 
 @pytest.mark.parametrize("call_s, expected", [(0.005, 25), (0.010, 25), (0.020, 12), (0.1, 3), (2.0, 3)])
-def test_a_row_takes_about_its_time_but_three_cycles(call_s, expected):
-    assert cycles(call_s, photographs=4, max_time_s=1.0) == expected
+def test_cycles_fill_the_time_but_are_at_least_three(call_s, expected):
+    assert cycles(call_s, images=4, max_time_s=1.0) == expected
 
 
 def model_of(task):
-    """A model and a twin that prefers the class 1 of three."""
+    """A model and a twin that predicts class 1 of three."""
     import torch
 
-    spec = ModelSpec("mine", task=task, builder=object, preprocess=lambda picture: torch.ones(3, 2, 2),
+    spec = ModelSpec("mine", task=task, builder=object, preprocess=lambda image: torch.ones(3, 2, 2),
                      class_names=("bee", "hen", "cup"))  # fmt: skip
     twin = types.SimpleNamespace(run=lambda batch: torch.tensor([[0.0, 2.0, 1.0]]) * batch[0, 0, 0, 0])
     return types.SimpleNamespace(spec=spec, run_device="cpu", judged_output="output"), twin
 
 
-def test_a_classifier_answers_with_names_and_probabilities():
-    loop = Loop(way_of(*model_of("classification")), PHOTOGRAPHS)
-    answer = loop()
-    assert answer["names"] == ["hen", "cup", "bee"]
-    assert answer["probabilities"] == pytest.approx([0.6652, 0.2447, 0.0900], abs=1e-4)
+def test_classifier_predicts_names_and_probabilities():
+    loop = Loop(pipeline_of(*model_of("classification")), PHOTOGRAPHS)
+    prediction = loop()
+    assert prediction["names"] == ["hen", "cup", "bee"]
+    assert prediction["probabilities"] == pytest.approx([0.6652, 0.2447, 0.0900], abs=1e-4)
     assert loop.outputs[0]["output"].shape == (1, 3)
 
 
-def test_a_model_without_meaning_answers_with_shapes():
-    assert Loop(way_of(*model_of("tensor")), PHOTOGRAPHS)() == {"output": [1, 3]}
+def test_raw_outputs_are_reported_by_shape():
+    assert Loop(pipeline_of(*model_of("tensor")), PHOTOGRAPHS)() == {"output": [1, 3]}
 
 
-def test_one_thread_preprocesses_and_all_run_and_one_makes_boxes(monkeypatch):
+def test_preprocessing_and_box_decoding_use_one_thread_and_inference_all(monkeypatch):
     import torch
 
     seen = []
@@ -112,28 +112,28 @@ def test_one_thread_preprocesses_and_all_run_and_one_makes_boxes(monkeypatch):
         note(seen, "boxes")
         return types.SimpleNamespace(boxes=numpy.zeros((0, 4)), scores=numpy.zeros(0), labels=numpy.zeros(0))
 
-    spec = ModelSpec("mine", task="tensor", builder=object, preprocess=lambda picture: note(seen, "one"))
+    spec = ModelSpec("mine", task="tensor", builder=object, preprocess=lambda image: note(seen, "one"))
     twin = types.SimpleNamespace(run=lambda batch: note(seen, "all"))
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        Loop(way_of(types.SimpleNamespace(spec=spec, run_device="cpu"), twin), PHOTOGRAPHS)()
+        Loop(pipeline_of(types.SimpleNamespace(spec=spec, run_device="cpu"), twin), PHOTOGRAPHS)()
         assert seen == [("one", 1), ("all", 2)]
-        broken = ModelSpec("mine", task="tensor", builder=object, preprocess=lambda picture: 1 / 0)
+        broken = ModelSpec("mine", task="tensor", builder=object, preprocess=lambda image: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            way_of(types.SimpleNamespace(spec=broken, run_device="cpu"), twin).preprocess(None)
+            pipeline_of(types.SimpleNamespace(spec=broken, run_device="cpu"), twin).preprocess(None)
         assert torch.get_num_threads() == 2
         monkeypatch.setattr(end_to_end, "preprocessing", lambda spec: None)  # A detector's is made by its builder.
         finder, _ = model_of("detection")
         finder.detector = types.SimpleNamespace(boxes=no_boxes)
-        assert way_of(finder, twin).answer({}, types.SimpleNamespace(size=(8, 8)))["boxes"] == []
+        assert pipeline_of(finder, twin).postprocess({}, types.SimpleNamespace(size=(8, 8)))["boxes"] == []
         assert seen[-1] == ("boxes", 1)
     finally:
         torch.set_num_threads(threads)
 
 
 def note(seen, where):
-    """Notes how many threads torch has there; a tensor."""
+    """Records torch's thread count and returns a tensor."""
     import torch
 
     seen.append((where, torch.get_num_threads()))

@@ -1,4 +1,4 @@
-"""The trial of the mutants: each is refused at every precision, and a check that sleeps is named for each of them."""
+"""Tests that every mutant is refused at every precision, and that an ineffective check is named."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fixtures.models.zoo import ModelSpec
 from fixtures.mutants import calls as mutants_calls
 from fixtures.mutants import outputs as mutants
 from fixtures.mutants.outputs import Mutant
-from fixtures.mutants.trials import Sensitivity, Trial, told
+from fixtures.mutants.trials import Sensitivity, Trial, summary_line
 from fixtures.tolerances.outputs import TABLE, tolerance
 
 OWNERS = {
@@ -40,24 +40,24 @@ IDS = {"ids": lambda mutant: mutant.name}
 
 
 class Classifier(torch.nn.Module):
-    """One linear layer that gives photograph i its class i by a clear margin."""
+    """One linear layer that predicts class i for image i by a clear margin."""
 
-    def __init__(self, batch, answer):
+    def __init__(self, batch, postprocess):
         super().__init__()
         self.layer = torch.nn.Linear(batch[0].numel(), CLASSES, bias=False)
         pixels = batch.flatten(1)
         self.layer.weight.data.normal_(generator=torch.Generator().manual_seed(1)).mul_(pixels[0].numel() ** -0.5)
         self.layer.weight.data[:PHOTOGRAPHS] += 8 * pixels / pixels.square().sum(1, keepdim=True)
-        self.answer = answer
+        self.postprocess = postprocess
 
     def forward(self, batch):
-        return self.answer(self.layer(batch.flatten(1)))
+        return self.postprocess(self.layer(batch.flatten(1)))
 
 
-def running(key=("fp32", "trained"), task="classification", answer=lambda logits: logits, preprocess=PREPROCESS):
-    """A classifier, and a right twin of it, whose largest error is a quarter of the tolerance."""
+def running(key=("fp32", "trained"), task="classification", postprocess=lambda logits: logits, preprocess=PREPROCESS):
+    """A classifier and a correct twin of it, with errors of up to a quarter of the tolerance."""
     batch = torch.randn(PHOTOGRAPHS, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    module = Classifier(batch, answer).eval()
+    module = Classifier(batch, postprocess).eval()
     reference, limit = to_numpy(module(batch)), tolerance(*key)
     noise = numpy.random.default_rng(8)
     outputs = {
@@ -79,7 +79,7 @@ def running(key=("fp32", "trained"), task="classification", answer=lambda logits
 
 
 @pytest.mark.parametrize("key", TABLE, ids="-".join)
-def test_a_right_twin_passes_and_every_mutant_of_it_is_refused(key):
+def test_correct_twin_passes_and_each_mutant_is_refused(key):
     model, twin = running(key)
     (logits,), (reference,) = twin.outputs.values(), model.reference.values()
     assert agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs)
@@ -93,79 +93,83 @@ def test_a_right_twin_passes_and_every_mutant_of_it_is_refused(key):
 
 
 @pytest.mark.parametrize("mutant", EVERY, **IDS)
-def test_each_mutant_survives_where_its_check_sleeps_and_the_check_is_named(mutant, monkeypatch):
+def test_mutant_survives_an_ineffective_check_which_is_named(mutant, monkeypatch):
     monkeypatch.setattr(*OWNERS[mutant.owner], lambda *arguments: True)
     found = try_mutants(*running())
     assert not found and mutant.name in [one.mutant.name for one in found.survivors]
-    assert {one.mutant.owner for one in found.survivors} == {mutant.owner}, "the other checks are awake"
+    assert {one.mutant.owner for one in found.survivors} == {mutant.owner}, "the other checks are effective"
     assert f"  survived  {mutant.name}: the {mutant.owner} check let it pass" in found.report("small x").splitlines()
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-def test_refusals_by_a_check_that_refuses_the_right_twin_too_prove_nothing(owner, monkeypatch):
+def test_refusals_prove_nothing_if_the_unchanged_twin_is_refused_too(owner, monkeypatch):
     monkeypatch.setattr(*OWNERS[owner], lambda *arguments: False)
     found = try_mutants(*running())
     assert not found and not found.survivors and found.misjudged == (owner,)
     lines = found.report("small x").splitlines()
-    assert lines[1] == f"  invalid   the {owner} check refuses the right twin too" and "prove nothing" in lines[-1]
+    assert lines[1] == f"  invalid   the {owner} check refuses the unchanged twin too" and "prove nothing" in lines[-1]
 
 
-def test_what_a_precision_cannot_tell_apart_is_not_claimed_and_said(monkeypatch):
+def test_mutants_too_subtle_for_a_precision_are_listed_as_not_claimed(monkeypatch):
     monkeypatch.setattr(mutants, "NOT_CLAIMED", {("fp16", "trained"): ("zeros", "BGR for RGB")})
     found = try_mutants(*running(("fp16", "trained")))
-    assert told(found.as_dict()) == "mutants: 13 of 13 refused; not claimed: zeros, BGR for RGB"
-    assert told(try_mutants(*running()).as_dict()) == "mutants: 16 of 16 refused", "another precision claims them"
+    assert summary_line(found.as_dict()) == "mutants: 13 of 13 refused; not claimed: zeros, BGR for RGB"
+    assert summary_line(try_mutants(*running()).as_dict()) == "mutants: 16 of 16 refused", (
+        "another precision claims them"
+    )
 
 
-def test_what_is_not_claimed_are_names_of_mutants_and_of_tolerances():
+def test_not_claimed_table_names_existing_mutants_and_tolerances():
     named = {name for names in mutants.NOT_CLAIMED.values() for name in names}
     assert named <= {mutant.name for mutant in EVERY} and set(mutants.NOT_CLAIMED) <= set(TABLE)
 
 
-def test_each_of_several_outputs_has_the_mutants_of_numbers():
-    found = try_mutants(*running(task="tensor", answer=lambda logits: (logits.reshape(-1, 6, 10), logits * 3)))
+def test_each_output_gets_every_agreement_mutant():
+    found = try_mutants(*running(task="tensor", postprocess=lambda logits: (logits.reshape(-1, 6, 10), logits * 3)))
     of_numbers = [mutant.name for mutant in mutants.OUTPUT_MUTANTS if mutant.owner == "agreement"]
     names = [trial.mutant.name for trial in found.trials]
     assert found and names[:10] == [f"{name}, output_{place}" for place in (0, 1) for name in of_numbers]
 
 
-def test_a_change_that_eager_does_not_notice_is_no_mutant():
-    """The picture's left edge, all that this model looks at, stays where it is."""
+def test_change_that_does_not_affect_eager_is_left_out():
+    """This model looks only at the left edge of the image, which the shifted crop repeats."""
     model, twin = running(task="tensor")
     model.module.forward = twin.run = lambda batch: batch[..., 0].sum(dim=2)
     model.reference = twin.outputs = to_numpy(twin.run(model.first(PHOTOGRAPHS)))
     found = try_mutants(model, twin)
     assert "BGR for RGB" in [trial.mutant.name for trial in found.trials]
     assert "crop off by 16 pixels" in found.left_out and "input not normalised" not in found.left_out
-    assert "; left out: crop off by 16 pixels" in told(found.as_dict())
+    assert "; left out: crop off by 16 pixels" in summary_line(found.as_dict())
 
 
-def test_what_a_preprocessing_has_not_is_left_out_and_said():
+def test_missing_normalisation_is_left_out():
     found = try_mutants(*running(preprocess=lambda picture: picture))
     assert found and found.left_out == ("input not normalised",)
 
 
-def test_a_check_that_refuses_the_right_twin_is_named_in_the_summary(monkeypatch):
+def test_check_that_refuses_the_unchanged_twin_is_named_in_the_summary(monkeypatch):
     monkeypatch.setattr(sensitivity, "top1", lambda *arguments: False)
-    assert told(try_mutants(*running()).as_dict()) == "mutants: 16 of 16 refused; the right twin too by: top1"
+    assert (
+        summary_line(try_mutants(*running()).as_dict()) == "mutants: 16 of 16 refused; unchanged twin refused by: top1"
+    )
 
 
 @pytest.mark.parametrize("grey, calls", [(0, 1), (1, 8)])
-def test_a_mutant_of_the_input_is_asked_for_more_only_where_the_first_answer_passes(grey, calls, monkeypatch):
-    """Blue and red exchanged do nothing to a grey photograph, so that the next ones must tell."""
+def test_input_mutant_runs_on_more_images_only_if_the_first_output_passes(grey, calls, monkeypatch):
+    """Swapping red and blue does not change a grey image, so the next images must show the difference."""
     model, twin = running()
     batch = model.first(PHOTOGRAPHS)
     batch[:grey] = batch[:grey].mean(dim=1, keepdim=True)
     model.reference = twin.outputs = to_numpy(model.module(batch))
-    asked = []
-    twin.run = lambda row: asked.append(row) or model.module(row)
+    rows = []
+    twin.run = lambda row: rows.append(row) or model.module(row)
     monkeypatch.setattr(mutants, "INPUT_MUTANTS", {Mutant("BGR for RGB", "agreement"): mutants.bgr})
     found = try_mutants(model, twin)
-    assert "BGR for RGB" in [trial.mutant.name for trial in found.trials if trial.refused] and len(asked) == calls
+    assert "BGR for RGB" in [trial.mutant.name for trial in found.trials if trial.refused] and len(rows) == calls
 
 
-def test_weights_without_a_part_in_the_outputs_make_no_mutants():
-    model, twin = running(task="tensor", answer=lambda logits: logits)
+def test_unused_weights_make_no_mutants():
+    model, twin = running(task="tensor", postprocess=lambda logits: logits)
     model.module.forward = twin.run = lambda batch: batch.flatten(2).mean(dim=2)
     model.reference = twin.outputs = to_numpy(twin.run(model.first(PHOTOGRAPHS)))
     of_weights = {mutant.name for mutant in (*mutants.WEIGHT_MUTANTS, *mutants.FP32_MUTANTS)}
@@ -173,7 +177,7 @@ def test_weights_without_a_part_in_the_outputs_make_no_mutants():
     assert found and of_weights <= set(found.left_out)
 
 
-def test_half_precision_is_no_mutant_where_float16_holds_the_weights_exactly():
+def test_half_precision_is_left_out_if_float16_holds_the_weights_exactly():
     model, twin = running()
     model.module.layer.weight.data = model.module.layer.weight.data.half().float()
     model.reference = twin.outputs = to_numpy(model.module(model.first(PHOTOGRAPHS)))
@@ -181,10 +185,10 @@ def test_half_precision_is_no_mutant_where_float16_holds_the_weights_exactly():
     assert found and found.left_out == ("half precision sold as fp32",)
 
 
-def test_an_output_that_is_alike_for_all_images_is_no_mutant_of_itself():
-    """Anchors beside the scores, say: frozen or shifted they are what they were."""
+def test_constant_output_is_not_a_mutant_of_itself():
+    """Anchors, for example: frozen or shifted by one, they do not change."""
     anchors = torch.arange(6.0) + 1
-    model, twin = running(task="tensor", answer=lambda scores: (scores, anchors.expand(len(scores), -1)))
+    model, twin = running(task="tensor", postprocess=lambda scores: (scores, anchors.expand(len(scores), -1)))
     found = try_mutants(model, twin)
     assert {"frozen on its first answer, output_1", "batch shifted by one, output_1"} <= set(found.left_out)
     assert not {"zeros, output_1", "one NaN, output_1"} & set(found.left_out)
@@ -195,7 +199,7 @@ COMPLEX = ["zeros", "one NaN", "noise of 3 times the tolerance", "imaginary part
 
 @pytest.mark.parametrize("name", COMPLEX)
 def test_complex_outputs_have_mutants_of_their_own(name, monkeypatch):
-    model, twin = running(task="tensor", answer=lambda scores: torch.complex(scores, scores.flip(1)))
+    model, twin = running(task="tensor", postprocess=lambda scores: torch.complex(scores, scores.flip(1)))
     found = try_mutants(model, twin)
     assert found and name in [trial.mutant.name for trial in found.trials]
     monkeypatch.setattr(sensitivity, "agree_all", lambda *arguments: True)

@@ -8,87 +8,87 @@ import torch
 from torchvision import transforms
 
 from fixtures.mutants import outputs as mutants
-from fixtures.mutants.outputs import Answers
+from fixtures.mutants.outputs import Predictions
 
 
 @pytest.fixture
-def answers():
-    """Ten photographs of six classes; classes 1, 2 and 4 are labelled, and right but for one photograph."""
+def predictions():
+    """Ten images, six classes. Classes 1, 2 and 4 are labelled; all labelled images but one are predicted correctly."""
     logits = numpy.random.default_rng(1).normal(size=(10, 6)).astype(numpy.float32)
     labels = numpy.array([4, 2, 1, 4, 2, 1, 4, 2, -1, 1])
     logits[numpy.arange(9), labels[:9]] += 10 * (labels[:9] >= 0)
     logits[9, 3] += 10
-    return Answers(logits, labels, 0.01)
+    return Predictions(logits, labels, 0.01)
 
 
-def test_known_classes_are_those_the_twin_gets_right(answers):
-    assert answers.known == (1, 2, 4)
+def test_known_classes_are_those_the_twin_gets_right(predictions):
+    assert predictions.known == (1, 2, 4)
 
 
-def test_frozen_repeats_the_first_answer(answers):
-    wrong = mutants.frozen(answers)
-    assert (wrong == answers.logits[0]).all() and wrong.shape == answers.logits.shape
+def test_frozen_repeats_the_first_output(predictions):
+    wrong = mutants.frozen(predictions)
+    assert (wrong == predictions.logits[0]).all() and wrong.shape == predictions.logits.shape
 
 
-def test_one_element_is_nan(answers):
-    assert numpy.isnan(mutants.not_a_number(answers)).sum() == 1
+def test_one_element_is_nan(predictions):
+    assert numpy.isnan(mutants.not_a_number(predictions)).sum() == 1
 
 
-def test_the_best_two_change_places_and_nothing_else(answers):
-    wrong = mutants.top_two_swapped(answers)
-    order, before = numpy.argsort(wrong, axis=1), numpy.argsort(answers.logits, axis=1)
+def test_only_the_best_two_classes_are_swapped(predictions):
+    wrong = mutants.top_two_swapped(predictions)
+    order, before = numpy.argsort(wrong, axis=1), numpy.argsort(predictions.logits, axis=1)
     assert (order[:, -1] == before[:, -2]).all() and (order[:, -2] == before[:, -1]).all()
     assert (order[:, :-2] == before[:, :-2]).all()
 
 
-def test_permuted_classes_are_labelled_ones(answers):
-    wrong = mutants.classes_permuted(answers)
-    assert (wrong[:, 1] == answers.logits[:, 2]).all() and (wrong[:, 2] == answers.logits[:, 1]).all()
-    assert (wrong[:, [0, 3, 4, 5]] == answers.logits[:, [0, 3, 4, 5]]).all()
+def test_permuted_classes_are_labelled_ones(predictions):
+    wrong = mutants.classes_permuted(predictions)
+    assert (wrong[:, 1] == predictions.logits[:, 2]).all() and (wrong[:, 2] == predictions.logits[:, 1]).all()
+    assert (wrong[:, [0, 3, 4, 5]] == predictions.logits[:, [0, 3, 4, 5]]).all()
 
 
-def test_a_dead_class_never_wins(answers):
-    assert not (mutants.class_dead(answers).argmax(axis=1) == 1).any()
+def test_a_dead_class_never_wins(predictions):
+    assert not (mutants.class_dead(predictions).argmax(axis=1) == 1).any()
 
 
-def test_mutants_of_labels_need_labels(answers):
-    unlabelled = Answers(answers.logits, numpy.full(10, -1), 0.01)
+def test_mutants_of_labels_need_labels(predictions):
+    unlabelled = Predictions(predictions.logits, numpy.full(10, -1), 0.01)
     assert mutants.classes_permuted(unlabelled) is None and mutants.class_dead(unlabelled) is None
 
 
-def test_so_many_classes_are_hit_that_accuracy_must_notice():
-    """1000 photographs of 200 classes: one class is half a point, and one point may be lost."""
+def test_enough_classes_are_changed_for_accuracy_to_notice():
+    """1000 images, 200 classes: one class is half a percentage point, and one point may be lost."""
     labels = numpy.arange(1000) % 200
-    many = Answers(numpy.eye(200, dtype=numpy.float32)[labels], labels, 0.01)
+    many = Predictions(numpy.eye(200, dtype=numpy.float32)[labels], labels, 0.01)
     assert many.enough == (0, 1, 2)
     for make in (mutants.class_dead, mutants.classes_permuted):
         assert (make(many).argmax(axis=1) != labels).sum() == 15, make.__name__
 
 
-def test_errors_that_cancel_make_no_mutant_of_accuracy():
-    """With class 0 dead, the photograph that it wrongly won goes to its own class."""
+def test_mutant_whose_errors_cancel_is_left_out():
+    """With class 0 dead, the image that was misclassified as 0 becomes correct."""
     logits = numpy.array([[3, 2, 1], [3, 2, 1]], dtype=numpy.float32)
-    assert mutants.class_dead(Answers(logits, numpy.array([0, 1]), 0.01)) is None
+    assert mutants.class_dead(Predictions(logits, numpy.array([0, 1]), 0.01)) is None
 
 
-def test_whole_numbers_and_single_photographs_have_fewer_mutants():
-    whole = Answers(numpy.arange(6).reshape(3, 2), numpy.full(3, -1), 0.01)
+def test_integers_and_single_images_have_fewer_mutants():
+    whole = Predictions(numpy.arange(6).reshape(3, 2), numpy.full(3, -1), 0.01)
     assert mutants.not_a_number(whole) is None and mutants.noise(whole) is None
-    alone = Answers(numpy.ones((1, 4), numpy.float32), numpy.full(1, -1), 0.01)
+    alone = Predictions(numpy.ones((1, 4), numpy.float32), numpy.full(1, -1), 0.01)
     assert mutants.frozen(alone) is None and mutants.shifted_by_one(alone) is None
     assert numpy.isnan(mutants.not_a_number(alone)).sum() == 1
 
 
-def test_noise_is_three_times_the_tolerance_at_its_largest(answers):
-    change = numpy.abs(mutants.noise(answers) - answers.logits).max() / numpy.abs(answers.logits).max()
+def test_noise_is_three_times_the_tolerance_at_its_largest(predictions):
+    change = numpy.abs(mutants.noise(predictions) - predictions.logits).max() / numpy.abs(predictions.logits).max()
     assert change == pytest.approx(0.03, rel=1e-3)
 
 
-def test_the_twin_itself_is_left_alone(answers):
-    before = answers.logits.copy()
+def test_mutants_do_not_modify_the_predictions(predictions):
+    before = predictions.logits.copy()
     for make in mutants.OUTPUT_MUTANTS.values():
-        assert not numpy.array_equal(make(answers), before), make.__name__
-    assert numpy.array_equal(answers.logits, before)
+        assert not numpy.array_equal(make(predictions), before), make.__name__
+    assert numpy.array_equal(predictions.logits, before)
 
 
 def test_input_mutants_change_the_input_as_they_say():
@@ -120,18 +120,18 @@ NORMALISE = transforms.Normalize(MEAN, STD)
         transforms.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
     ],
 )
-def test_a_normalisation_is_found_wherever_it_stands(preprocess):
+def test_normalisation_is_found_at_any_depth(preprocess):
     batch = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     expected = batch * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
     assert torch.allclose(mutants.without_normalisation(batch, preprocess), expected)
 
 
 @pytest.mark.parametrize("preprocess", [transforms.ToTensor(), transforms.Compose([]), abs, torch.nn.Identity()])
-def test_a_preprocessing_without_one_has_no_such_mutant(preprocess):
+def test_preprocessing_without_normalisation_has_no_such_mutant(preprocess):
     assert mutants.without_normalisation(torch.zeros(1, 3, 8, 8), preprocess) is None
 
 
-def test_one_mean_serves_all_channels_and_other_counts_none():
+def test_mean_must_have_one_value_or_one_per_channel():
     assert (mutants.without_normalisation(torch.ones(1, 3, 2, 2), transforms.Normalize([0.5], [2.0])) == 2.5).all()
     assert mutants.without_normalisation(torch.ones(1, 4, 2, 2), NORMALISE) is None
 
