@@ -69,8 +69,8 @@ def test_the_cosine_is_the_smallest_of_all_photographs_wherever_it_stands():
 def test_nothing_is_like_zeros_but_zeros():
     reference = numpy.array([[1.0, 2.0], [0.0, 0.0]])
     assert agree(reference, reference, within(0.1), NAMES).cosine == pytest.approx(1, abs=1e-15)
-    assert agree(reference + [[0, 0], [0.01, 0]], reference, within(0.1), NAMES).cosine == 0
-    assert agree([[1.0, 2.0], [0, 0]], [[1.0, 2.0], [0.01, 0]], within(0.1), NAMES).cosine == 0
+    assert agree(reference + [[0, 0], [0.1, 0]], reference, within(0.1), NAMES).cosine == 0
+    assert agree([[1.0, 2.0], [0, 0]], [[1.0, 2.0], [0.1, 0]], within(0.1), NAMES).cosine == 0
 
 
 def test_the_largest_change_of_a_probability():
@@ -230,8 +230,8 @@ def test_a_refused_output_is_worse_than_one_with_a_larger_error():
 
 
 def test_a_failing_output_outranks_a_passing_one_with_a_larger_error():
-    reference = {"a": REFERENCE, "b": numpy.array([[80.0, 0], [0, 1e-3]])}
-    actual = {"a": REFERENCE + [[0.5, 0, 0], [0, 0, 0]], "b": numpy.array([[80.0, 0], [1e-3, 0]])}
+    reference = {"a": REFERENCE, "b": numpy.array([[80.0, 0], [0, 8]])}
+    actual = {"a": REFERENCE + [[0.5, 0, 0], [0, 0, 0]], "b": numpy.array([[80.0, 0], [8, 0]])}
     found = agree_all(actual, reference, within(1 / 8, cosine=0.5), NAMES)
     assert (found.output, found.ok) == ("b", False)
 

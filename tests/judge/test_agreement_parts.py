@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from fixtures.judge.agreement import agree, agree_again, agree_all, agree_first
+from fixtures.tolerances.outputs import TABLE
 from tests.judge.test_agreement import within
 
 NAMES = [str(place) for place in range(8)]
@@ -93,6 +94,47 @@ def test_first_images_of_another_shape_are_a_verdict(shape):
     reference = numpy.arange(12.0).reshape(4, 3)
     found = agree_first({"a": numpy.ones(shape)}, {"a": reference}, within(0.1), "abcd")
     assert not found and "shape" in found.reason
+
+
+@pytest.mark.parametrize("value", [0.0, 640.0])
+@pytest.mark.parametrize("judge", [agree_all, agree_first])
+def test_a_constant_output_is_judged_by_its_values_if_another_one_depends_on_the_image(judge, value):
+    reference = {"map": numpy.array([[1.0], [2.0]]), "anchors": numpy.full((2, 3), value)}
+    assert judge(reference, reference, within(1e-3), "ab")
+    found = judge({**reference, "anchors": reference["anchors"] + 1}, reference, within(1e-3), "ab")
+    assert not found and found.output == "anchors" and found.max_relative_error == pytest.approx(1 / (value or 1))
+    frozen = {**reference, "map": numpy.ones((2, 1))}
+    assert not judge(frozen, reference, within(1e-3), "ab")
+    assert "zero" in judge({"a": numpy.zeros((2, 1))}, {"a": numpy.zeros((2, 1))}, within(1e-3), "ab").reason
+
+
+def test_an_output_that_depends_on_the_image_by_less_than_the_tolerance_is_still_refused():
+    reference = {"map": numpy.array([[1.0], [2.0]]), "score": numpy.array([[1.0], [1.1]])}
+    found = agree_all(reference, reference, within(0.2), "ab")
+    assert not found and found.output == "score" and "frozen" in found.reason
+
+
+def test_the_direction_of_rounding_is_not_judged_on_an_image_that_is_all_but_zero():
+    """Edge filters on an image of one colour: the reference is rounding itself."""
+    tolerance = TABLE["fp32", "trained"]
+    random = numpy.random.default_rng(0)
+    reference = random.normal(size=(3, 50))
+    for faint in (1e-8, 1e-5, 1e-3):
+        reference[1] = faint * random.normal(size=50)
+        noisy = reference + 1e-6 * random.normal(size=(3, 50))
+        found = agree(noisy, reference, tolerance, "abc")
+        assert found and found.cosine >= tolerance.cosine, faint
+    reference[1] = 1e-2 * random.normal(size=50)
+    for wrong in (-reference[1], reference[1][::-1], 0 * reference[1]):
+        assert not agree(numpy.stack([reference[0], wrong, reference[2]]), reference, tolerance, "abc")
+
+
+@pytest.mark.parametrize("row", sorted(TABLE))
+def test_a_faint_image_may_not_be_lost(row):
+    """An image at three tenths of the scale is judged by its direction whatever the tolerance."""
+    reference = numpy.array([[1.0, -1.0, 1.0], [0.3, -0.2, 0.1]])
+    for wrong in ([0, 0, 0], [0.0, 0.0, 0.1], [-0.1, 0.2, -0.3]):
+        assert not agree(numpy.array([reference[0], wrong]), reference, TABLE[row], "ab")
 
 
 def test_a_twin_may_repeat_zeros_but_nothing_else_for_them():

@@ -79,7 +79,7 @@ def test_a_batch_that_changes_outputs_is_named_and_the_reference_is_each_image_a
             lambda batch: plain(batch) / (batch.amax() < 0.5),
             "mine: the reference itself is not finite, first on 01.png",
         ),
-        (lambda batch: (plain(batch), plain(batch) * 0), "mine: output_1: the reference is zero everywhere. "),
+        (lambda batch: (plain(batch) * 0 + 1, plain(batch) * 0), "mine: output_0: the reference hardly depends on "),
         (
             lambda batch: plain(batch) - plain(batch).mean(0),
             "mine: the reference is zero everywhere. outputs of eager depend on the batch: in a batch of 7",
@@ -91,7 +91,16 @@ def test_outputs_that_no_twin_can_be_judged_by_are_a_fault_of_the_model(model, e
     with pytest.raises(ModelFault) as error:
         asked(model, eager)
     assert str(error.value).startswith(expected) and "\n" not in str(error.value)
-    assert str(error.value).endswith("Or leave this output out.") is ("output_1" in expected)
+    assert str(error.value).endswith("Or leave this output out.") is ("output_0" in expected)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_a_constant_beside_an_output_that_depends_on_the_image_is_noted(model, value):
+    found = asked(model, lambda batch: {"map": plain(batch), "anchors": plain(batch) * 0 + value})
+    assert found.constant == ("anchors",)
+    assert found.notes == ("anchors is the same for every image; only its values are judged",)
+    with pytest.raises(ModelFault, match="anchors: the reference itself is not finite"):
+        asked(model, lambda batch: {"map": plain(batch), "anchors": plain(batch) * math.nan})
 
 
 def test_what_summation_explains_is_not_named(model):
