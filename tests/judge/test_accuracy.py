@@ -69,7 +69,7 @@ def test_accuracies_that_cannot_be_compared_are_refused(totals):
     found = accuracy_drop(Accuracy(0, 0, totals[0]), Accuracy(0, 0, totals[1]))
     assert not found
     assert found.report("x") == (
-        "x: no labels, or different images on the two sides\nGive labels, or leave accuracy out."
+        "x: no labels, or different images on the two sides\nAdd labels, or deselect test_accuracy."
     )  # fmt: skip
 
 

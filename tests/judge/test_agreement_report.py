@@ -29,7 +29,7 @@ def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
         "             cat.jpg [2]: got -8, expected -8, error 0",
         "             dog.jpg [0]: got 1, expected 1, error 0",
         "  mismatch   16.6667% of the elements, 0 not finite",
-        "See whether the fp32 twin agrees: if so, keep the worst layers in fp32; if not, mend that twin first.",
+        "Check whether the fp32 twin agrees: if so, keep the worst layers in fp32; if not, fix that twin first.",
     ]
 
 

@@ -178,7 +178,7 @@ def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
     assert found.report("resnet18 tensorrt_fp16").splitlines() == [
         "resnet18 tensorrt_fp16: top-1 does not agree: 7 of 50 images have another top-1",
         "  got        the same top-1 on 43 of 50 images",
-        "  expected   on all; 0 flips are excused, 1 could be",
+        "  expected   on all; 0 flips are excused, at most 1 may be",
         "  tolerance  fp16: a flip is excusable up to a reference margin of 0.0625 of the reference's largest value",
         "  where      0.jpg: got bee, expected ant (reference margin 4, excusable 0.5)",
         "             1.jpg: got cat, expected bee (reference margin 4, excusable 0.5)",

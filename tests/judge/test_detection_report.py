@@ -10,7 +10,7 @@ EXPECTED = [
     "  expected   IoU from 0.99, scores off by 0.05 at most (median 0.01), at most 0.0% unmatched and 25.0% excused",
     "  tolerance  fp32: for a test",
 ]
-REMEDY = "See whether the raw outputs agree (test_agreement): if they do, look at what follows the core."
+REMEDY = "Check whether the raw outputs agree (test_agreement): if so, look at the post-processing."
 
 
 def test_every_reason_is_in_the_report():

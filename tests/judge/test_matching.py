@@ -176,7 +176,7 @@ def test_a_verdict_counts_and_shows_what_it_saw():
         " 25.0% excused",
         "  tolerance  fp32: by hand",
         "  where      bee.jpg: only the twin has class 1 at [500.0, 500.0, 564.0, 564.0] with score 0.9000",
-        "See whether the raw outputs agree (test_agreement): if they do, look at what follows the core.",
+        "Check whether the raw outputs agree (test_agreement): if so, look at the post-processing.",
     ]
     assert {key: found.as_dict()[key] for key in ("boxes", "photographs", "with_boxes", "score_limit")} == {
         "boxes": 2, "photographs": 3, "with_boxes": 2, "score_limit": 0.25,

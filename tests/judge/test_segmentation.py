@@ -114,7 +114,7 @@ def test_the_report_and_the_dictionary():
         "  expected   at most 5.00% of an image changed, mean IoU from 0.9",
         "  tolerance  fp32: for a test",
         "  where      hen.jpg",
-        "See whether the raw map agrees (test_agreement): if it does, these weights barely decide.",
+        "Check whether the raw map agrees (test_agreement): if so, the classes are close to ties; use trained weights.",
     ]
     assert found.as_dict() == {
         "ok": False,

@@ -173,7 +173,7 @@ def test_the_table_cannot_be_changed_in_passing():
 )  # fmt: skip
 def test_a_precision_that_was_asked_for_and_not_used_is_noted(precision, error, noted):
     note = precision_note(precision, error)
-    assert note.startswith(f"{precision} was asked for, and an error of ") if noted else note == ""
+    assert note.startswith(f"{precision} was requested, but an error of ") if noted else note == ""
 
 
 def test_the_note_stands_in_the_row_and_below_the_table():
