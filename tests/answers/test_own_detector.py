@@ -49,10 +49,10 @@ ONE = [[0, 0, 1, 1]]
         ((ONE, [0.5, 0.6], [0, 0]), "decode returns boxes (1, 4), scores (2,) and labels (2,)"),
         (([[0, 0, 1]], [0.5], [0]), "decode returns boxes (1, 3), scores (1,)"),
         ((ONE, [[0.5]], [[0]]), "decode returns boxes (1, 4), scores (1, 1)"),
-        ((ONE, [7.0], [0]), "decode returns scores from 7 to 7, and they go from 0 to 1"),
-        ((ONE, [float("nan")], [0]), "and they go from 0 to 1"),
+        ((ONE, [7.0], [0]), "decode returns scores from 7 to 7, which must be within 0 and 1"),
+        ((ONE, [float("nan")], [0]), "which must be within 0 and 1"),
         ((ONE, [0.5], [0.5]), "labels that are not whole numbers"),
-        (([[5, 5, 2, 2]], [0.5], [0]), "boxes that end before they begin, as centre, width and height would"),
+        (([[5, 5, 2, 2]], [0.5], [0]), "decode returns boxes with x2 < x1 or y2 < y1"),
         ((ONE, [0.5], [2]), "decode returns labels from 2 to 2, and class_names has 2 names"),
     ],
 )

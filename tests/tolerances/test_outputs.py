@@ -183,4 +183,4 @@ def test_the_note_stands_in_the_row_and_below_the_table():
     record.add("agreement", "small", "tensorrt_fp16", **verdict.as_dict())
     record.add("agreement", "small", "tensorrt_fp32", precision_note="")
     (line,) = precision_lines(record)
-    assert line.startswith(" small tensorrt_fp16: fp16 was asked for")
+    assert line.startswith(" small tensorrt_fp16: fp16 was requested")
