@@ -224,5 +224,5 @@ def test_weights_are_those_of_the_run():
     document = data.document()
     assert remeasure.weights_of(run_of(document, "run")) == "calibrated"
     document["suite"]["weights"] = {"recipe": "folder", "seed": None, "digests": {"resnet18": "a"}}
-    with pytest.raises(UserError, match="name their folder with --weights"):
+    with pytest.raises(UserError, match="name it with --weights"):
         remeasure.weights_of(run_of(document, "run"))
