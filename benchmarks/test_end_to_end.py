@@ -15,8 +15,8 @@ from fixtures.judge.verdict import assert_verdict
 def test_end_to_end(model, twin, session, record, benchmark):
     """Each stage is timed, real time is judged from decoded image to prediction; the outputs must be eager's."""
     loop, outputs = measure_end_to_end(benchmark, model, twin)
-    names = model.photographs[: len(loop.answers)]
-    answers = [{"photograph": name, "answer": loop.answers[place]} for place, name in enumerate(names)]
+    names = model.photographs[: len(loop.predictions)]
+    answers = [{"photograph": name, "answer": loop.predictions[place]} for place, name in enumerate(names)]
     figures = end_to_end.figures(loop.seconds, session.settings.fps)
     if benchmark.stats is None:  # Under --benchmark-disable, where one call says nothing about the slow ones.
         figures.update(realtime=None, realtime_fps=None)
