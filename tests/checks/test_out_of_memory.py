@@ -79,8 +79,8 @@ def test_what_filled_the_memory_is_gone_before_the_twin_is_freed(case, monkeypat
     held, alive = [], []
 
     def fill():
-        answers = type("Answers", (), {})()
-        held.append(weakref.ref(answers))
+        outputs = type("Outputs", (), {})()
+        held.append(weakref.ref(outputs))
         raise MemoryError
 
     monkeypatch.setattr(out_of_memory, "free", lambda run_device: alive.append(held[0]() is not None))

@@ -1,4 +1,4 @@
-"""Tests of what goes wrong with a case: each costs that case, told in one line, and not the run."""
+"""Tests of what goes wrong with a case: each fails its case with a one-line reason, not the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from fixtures.common.errors import Unsupported, UserError
 from fixtures.plugins import cases, faults
-from fixtures.plugins.faults import told
+from fixtures.plugins.faults import known_reason
 from fixtures.run import watchdog
 from fixtures.run.process import WorkerFailed, WorkerUnsupported
 from fixtures.run.session import Session
@@ -32,7 +32,7 @@ def arguments_of(root, folder, models, *arguments):
     return [*start, "--benchmark-max-time", "0.02", *arguments]
 
 
-# Where it happens, and the beginning of what is told: in the process that builds, or in the suite's own.
+# By model: how the message begins. Faults occur in the building process or in the suite's own.
 FAULTS = {
     "hungry": "build of hungry onnxruntime_fp32 failed: RuntimeError: ",
     "device_hungry": "build of device_hungry onnxruntime_fp32 failed: OutOfMemoryError: CUDA out of memory",
@@ -115,13 +115,13 @@ def test_ctrl_c_saves_what_was_measured_and_leaves_nothing_behind(interrupted):
 
 
 def test_what_was_measured_is_on_the_disk_before_the_end(interrupted):
-    """All that is left where the suite's own process dies."""
+    """It is all that is left if the suite's own process dies."""
     rows = {row["name"] for row in interrupted[2]["benchmarks"]}
     assert {"test_latency[tiny-eager_fp32-1]", "test_latency[tiny-onnxruntime_fp32-1]"} <= rows
     assert interrupted[2]["suite"]["agreement"][0]["ok"] is True
 
 
-def test_a_build_is_not_forgotten_when_another_batch_size_came_between(interrupted):
+def test_build_figures_survive_another_batch_size(interrupted):
     """The cache was empty: latency at 4 comes after the build for 1, and start-up opens 1 once more."""
     (row,) = [row for row in interrupted[3]["suite"]["startup"] if row["twin"] == "onnxruntime_fp32"]
     assert row["build_s"] > 0 and row["export_s"] > 0 and row["model_load_s"] > 0
@@ -144,25 +144,25 @@ def test_a_build_is_not_forgotten_when_another_batch_size_came_between(interrupt
         (RuntimeError("CUDA error: device-side assert triggered\nFor debugging"), "the GPU failed (RuntimeError"),
     ],
 )
-def test_a_fault_is_told_in_one_line(error, beginning):
-    assert told(error).startswith(beginning) and "\n" not in told(error)
+def test_fault_is_reported_in_one_line(error, beginning):
+    assert known_reason(error).startswith(beginning) and "\n" not in known_reason(error)
 
 
 @pytest.mark.parametrize("error", [ValueError("shapes"), RuntimeError("size mismatch"), AssertionError("x")])
 def test_an_error_of_the_code_keeps_its_traceback(error):
-    assert told(error) is None
+    assert known_reason(error) is None
 
 
-def test_a_case_that_failed_lets_go_of_its_memory():
-    """In any phase: the frames of the traceback hold batches and answers."""
+def test_failed_case_releases_its_memory():
+    """In any phase: the traceback's frames hold batches and outputs."""
     held = []
 
     def starve():
-        answers = type("Answers", (), {})()
-        held.append(weakref.ref(answers))
+        outputs = type("Outputs", (), {})()
+        held.append(weakref.ref(outputs))
         raise MemoryError
 
-    phase = faults._told(SimpleNamespace(fixturenames=["session"]))
+    phase = faults._with_one_line_reason(SimpleNamespace(fixturenames=["session"]))
     next(phase)
     try:
         starve()
@@ -172,7 +172,7 @@ def test_a_case_that_failed_lets_go_of_its_memory():
         assert held[0]() is None
 
 
-def test_what_shows_no_progress_is_interrupted():
+def test_case_without_progress_is_interrupted():
     clock = time.monotonic()
     expected = "showed no progress for 0.2 s and was stopped; .*--case-timeout"
     with pytest.raises(UserError, match=expected), watchdog.watching(0.2):
@@ -180,7 +180,7 @@ def test_what_shows_no_progress_is_interrupted():
     assert time.monotonic() - clock < 5
 
 
-def test_progress_starts_the_time_anew_and_nothing_ticks_afterwards():
+def test_progress_restarts_the_limit_which_ends_with_the_block():
     before = signal.getsignal(signal.SIGALRM)
     with watchdog.watching(0.3):
         for _ in range(5):
@@ -214,8 +214,8 @@ def test_a_case_that_hangs_in_any_phase_is_stopped_in_one_line(hook):
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
-def test_a_worker_that_works_is_progress(monkeypatch):
-    """It has a limit of its own: the one of the case must not end it before."""
+def test_waiting_for_a_worker_counts_as_progress(monkeypatch):
+    """The worker has its own limit. The case's limit must not end it first."""
 
     def run(*task, waiting, **options):
         for _ in range(5):
@@ -231,7 +231,7 @@ def test_a_worker_that_works_is_progress(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [Unsupported("no converter"), WorkerUnsupported("build failed: no converter")])
-def test_what_a_twin_cannot_take_is_skipped_unless_the_twin_was_named(error):
+def test_unsupported_model_is_skipped_unless_the_twin_was_named(error):
     def refuse():
         raise error
 
@@ -241,7 +241,7 @@ def test_what_a_twin_cannot_take_is_skipped_unless_the_twin_was_named(error):
             cases._or_skip(refuse, session)
 
 
-def test_what_fails_otherwise_is_never_skipped():
+def test_other_failures_are_never_skipped():
     def refuse():
         raise WorkerFailed("build crashed")
 
@@ -270,7 +270,7 @@ def test_a_failure_shows_the_warnings_of_its_build(in_worker):
     if in_worker:
         error.warnings = lines
     item = Item(twin=SimpleNamespace(figures={"build_warnings": ["TracerWarning: b"]}))
-    phase = faults._told(item)
+    phase = faults._with_one_line_reason(item)
     next(phase)
     with pytest.raises((pytest.fail.Exception, AssertionError)):
         phase.throw(error)

@@ -135,7 +135,7 @@ def test_an_answer_survives_the_way_through_a_graph(answer):
 
 @pytest.mark.parametrize("answer", [None, "text", (torch.ones(2), None), {"loss": 1.0}, [(torch.ones(2),)]])
 def test_an_answer_of_another_form_is_refused(answer):
-    with pytest.raises(UserError, match="let it give a tensor, or a tuple or a dict of tensors"):
+    with pytest.raises(UserError, match="return a tensor, or a tuple or a dict of tensors"):
         outputs.to_numpy(answer)
 
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-# What is told of each model, and how its case ends.
+# How each model's case ends, and what its message contains.
 BUILD, MEMORY = (
     "build of {} tensorrt_fp32 failed: ",
     "memory ran out (RuntimeError: TensorRT 10.3.0 could not run the engine: ",
@@ -17,8 +17,8 @@ FAULTS = {
     "nothing_built": ("error", BUILD + "TensorRT 10.3.0 cannot build an engine in fp32: ", "Unsupported SM: 0x900"),
     "raising": ("error", BUILD + "RuntimeError: std::exception in the builder (at faulty_tensorrt.py:", ""),
     "hungry": ("error", BUILD + "TensorRT 10.3.0 cannot build an engine in fp32: ", "OutOfMemory (Requested size was "),
-    "starved": ("failed", MEMORY + "Error Code 1: Cuda Runtime (out of memory)", "take smaller --batch-sizes"),
-    "device_starved": ("error", "memory ran out (OutOfMemoryError: CUDA out of memory.", "take smaller --batch-sizes"),
+    "starved": ("failed", MEMORY + "Error Code 1: Cuda Runtime (out of memory)", "use smaller --batch-sizes"),
+    "device_starved": ("error", "memory ran out (OutOfMemoryError: CUDA out of memory.", "use smaller --batch-sizes"),
     "unclosable": ("error", "the GPU failed (RuntimeError: CUDA error: an illegal memory access was encountered", ""),
 }
 
