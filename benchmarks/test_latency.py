@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.checks import out_of_memory
+from fixtures.checks import batch_rows, out_of_memory
 from fixtures.checks.timing import measure, throughput
 from fixtures.common.outputs import to_numpy
+from fixtures.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference
 def test_latency(model, twin, batch_size, session, benchmark):
-    """Records percentiles, frames per second and the speed-up. The output must have the batch's size."""
+    """Records percentiles, frames per second and the speed-up. Each row of a batch must be eager's."""
     with out_of_memory.recorded(model, twin, batch_size):
         answer = measure(benchmark, model, twin, batch_size)
     session.record.add("latency", **{"model": model.name, "twin": twin.name, **benchmark.extra_info})
     session.record.add("throughput", **throughput(benchmark, model, twin, batch_size))
-    for name, array in to_numpy(answer).items():
+    outputs = to_numpy(answer)
+    for name, array in outputs.items():
         assert len(array) == batch_size, f"{name} has {len(array)} rows, expected {batch_size}: another engine's?"
+    verdict = batch_rows.judged(model, twin, batch_size, outputs)
+    if verdict is not None:
+        assert_verdict(verdict, f"{model.name} {twin.name}, batch size {batch_size}")
