@@ -39,7 +39,7 @@ def test_an_exhausted_memory_is_known_by_what_is_said(error):
     [
         RuntimeError("shape '[1, 3]' is invalid for input of size 4"),
         WorkerFailed("build of x crashed with SIGSEGV"),
-        WorkerFailed("build of x was killed (SIGKILL), though not for want of memory"),
+        WorkerFailed("build of x was killed (SIGKILL), but not by the OOM killer"),
         ValueError("got (8, 3, 4, 4), the engine was built for (1, 3, 4, 4)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Tests of the worker: what it returns, and every way in which it can fail without taking the run."""
+"""Tests of the worker: its result, and every way it can fail without ending the run."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def run(task, *arguments, timeout_s=60.0, **options):
     return process.run(task, *arguments, title="the task", timeout_s=timeout_s, **options)
 
 
-def test_what_a_twin_cannot_take_is_told_apart():
+def test_unsupported_is_a_separate_error():
     with pytest.raises(process.WorkerUnsupported, match="^the task failed: no converter for hardswish$"):
         run(raise_unsupported)
     with pytest.raises(process.WorkerFailed) as error:
@@ -84,7 +84,7 @@ def test_what_a_twin_cannot_take_is_told_apart():
     assert not isinstance(error.value, process.WorkerUnsupported)
 
 
-def test_the_answer_comes_back_from_another_process():
+def test_the_result_comes_from_another_process():
     assert run(double, 21) == 42
     assert run(process_id) != os.getpid()
     assert run(process_id) != run(process_id), "each task starts from a fresh process"
@@ -101,8 +101,8 @@ def test_where_memory_runs_out_the_kernel_takes_the_worker_and_not_the_run():
         (raise_escape, (), r"the task failed: ValueError: a\\x1b\[2J b \(at test_process.py:\d+\)"),
         (raise_user_error, (), r"the task failed: weights.pth is truncated; fetch it again"),
         (die, (signal.SIGSEGV,), r"the task crashed with SIGSEGV"),
-        (die, (signal.SIGKILL,), r"the task was killed \(SIGKILL\), (though not for want of memory|by whom .*)"),
-        (leave, (), r"the task ended without an answer, exit code 3"),
+        (die, (signal.SIGKILL,), r"the task was killed \(SIGKILL\), (but not by the OOM killer|perhaps .*)"),
+        (leave, (), r"the task ended without a result, exit code 3"),
     ],
 )
 def test_a_failing_worker_gives_its_reason_in_one_line(task, arguments, expected):
@@ -114,9 +114,9 @@ def test_a_failing_worker_gives_its_reason_in_one_line(task, arguments, expected
     "before, now, said",
     [
         (3, 4, "was killed (SIGKILL), because memory ran out"),
-        (3, 3, "was killed (SIGKILL), though not for want of memory"),
-        (None, 4, "was killed (SIGKILL), by whom this kernel does not tell; if by memory, take smaller --batch-sizes"),
-        (3, None, "was killed (SIGKILL), by whom this kernel does not tell; if by memory, take smaller --batch-sizes"),
+        (3, 3, "was killed (SIGKILL), but not by the OOM killer"),
+        (None, 4, "was killed (SIGKILL), perhaps by the OOM killer; if so, use smaller --batch-sizes"),
+        (3, None, "was killed (SIGKILL), perhaps by the OOM killer; if so, use smaller --batch-sizes"),
     ],
 )
 def test_only_the_kernels_own_count_makes_a_kill_one_for_memory(monkeypatch, before, now, said):
@@ -152,7 +152,7 @@ def test_a_hanging_worker_is_stopped():
     assert time.monotonic() - clock < 10
 
 
-def test_the_wait_is_told():
+def test_waiting_is_reported():
     waited = []
     run(sleep, 1.0, waiting=lambda seconds, stage: waited.append(seconds))
     assert waited and waited == sorted(waited) and waited[-1] < 30
