@@ -19,6 +19,6 @@ def test_top1(model, twin, session, record):
     names = categories(model.spec)
     verdict = top1(logits, reference, twin.tolerance, model.photographs, names)
     record("agreement", **verdict.as_dict(), top5_overlap=top5_overlap(logits, reference).mean)
-    for name, answers in ((REFERENCE, reference), (twin.name, logits)):
-        session.record.add("predictions", model.name, name, photographs=predictions(answers, names, model.photographs))
+    for name, outputs in ((REFERENCE, reference), (twin.name, logits)):
+        session.record.add("predictions", model.name, name, photographs=predictions(outputs, names, model.photographs))
     assert_verdict(verdict, title(model, twin, verdict))

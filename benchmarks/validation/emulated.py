@@ -15,7 +15,7 @@ PREFIX = "emulated_"
 
 @contextlib.contextmanager
 def emulated(core: torch.nn.Module, precision: str) -> Iterator[Callable[[Any], Any]]:
-    """While it lasts, `core` computes in the precision: tf32 or fp16; sums stay float32, as on a GPU.
+    """Inside the block, `core` computes in tf32 or fp16. Sums stay float32, as on a GPU.
 
     In tf32, what convolutions and linear layers multiply is rounded. In fp16, the input, weights, statistics
     and every module's output are.
@@ -42,7 +42,7 @@ def emulated(core: torch.nn.Module, precision: str) -> Iterator[Callable[[Any], 
 def rounded_weights(
     modules: Sequence[torch.nn.Module], rounded: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[None]:
-    """Rounds the parameters and statistics of these modules while it lasts."""
+    """Rounds the parameters and statistics of these modules inside the block."""
     tensors = {id(t): t for part in modules for t in (*part.parameters(), *part.buffers()) if t.is_floating_point()}
     originals = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
     try:

@@ -1,12 +1,12 @@
-"""Shows on real runs that the gate does not cry wolf and does find what it must; results in docs/gating.md.
+"""Measures on real runs how often the gate gives false alarms and finds real regressions; results in docs/gating.md.
 
     OMP_NUM_THREADS=1 python benchmarks/validation/gating.py collect RUNS-FOLDER --runs 40    # about 30 s a run
     python benchmarks/validation/gating.py judge RUNS-FOLDER                                  # prints the tables
 
-A run is the suite on two small models and, by default, ONNX Runtime on the CPU; `--twins cuda_graph_fp32` asks a GPU,
-`--seconds 5` for the suite's `--benchmark-max-time`. `collect` adds to the runs that the folder has. False alarms are
+A run is the suite on two small models and, by default, ONNX Runtime on the CPU; `--twins cuda_graph_fp32` needs a GPU,
+`--seconds` is the suite's `--benchmark-max-time`. `collect` adds runs to those already in the folder. False alarms are
 counted over neighbouring runs, over all pairs of runs, and over runs resampled from the blocks of real ones; then a
-slow-down, a growth of memory and one of errors are injected.
+slow-down, more memory and larger errors are injected.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Pair = Tuple[Run, Run]
 
 
 def collect(folder: Path, runs: int, names: str, seconds: float) -> None:
-    """Runs the suite on these twins so many times more, one file each; the engines are built before the first."""
+    """Adds this many runs of the suite on these twins, one file each. Engines are built before the first."""
     folder.mkdir(parents=True, exist_ok=True)
     there = len(list(folder.glob("*.json")))
     for number in range(there if there else -1, there + runs):
@@ -89,7 +89,7 @@ def judge(folder: Path) -> None:
         for title, pairs in kinds.items():
             found = [slow_downs_found(pairs, factor, test) for factor in SLOW_DOWNS]
             print(f"| {title} | {' | '.join(share([word for word, _ in each]) for each in found)} |")
-            print(f"| … both runs held still | {' | '.join(share([w for w, still in e if still]) for e in found)} |")
+            print(f"| … both runs stable | {' | '.join(share([w for w, still in e if still]) for e in found)} |")
     for metric in SCALARS:
         growth = {"memory": 1.2, "error": 3.0}.get(metric.gate)
         if growth and runs[0].figures[metric.key]:
@@ -135,7 +135,7 @@ def false_alarms(pairs: Sequence[Pair]) -> str:
 
 def slow_downs_found(pairs: Sequence[Pair], factor: float, test: str) -> List[Tuple[bool, bool]]:
     """Of slow-downs, one twin after the other, whether each makes the comparison a regression of its latency in this
-    test, and whether both runs held still by their own account."""
+    test, and whether both runs call themselves stable."""
     found = []
     for index, (base, new) in enumerate(pairs):
         timed = [name for name in twins(new) if name.test == test]
@@ -151,7 +151,7 @@ def slow_downs_found(pairs: Sequence[Pair], factor: float, test: str) -> List[Tu
 
 
 def share(found: Sequence[bool]) -> str:
-    """How many of so many."""
+    """Count, total and share of the true ones."""
     return f"{sum(found)}/{len(found)} = {numpy.mean(found):.0%}" if found else "none"
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LIMIT_BYTES = 300 * 10**6
-# As many classes as ImageNet's nets have, so that as many answers are kept, in a fraction of their time.
+# As many classes as ImageNet has, so that outputs take as much memory, in a fraction of the time.
 LINEAR = """
 import torch
 from torchvision.transforms import Compose, Resize, ToTensor

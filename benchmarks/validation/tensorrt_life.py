@@ -1,4 +1,4 @@
-"""Validation on a GPU: the whole life of engines with the TensorRT that is installed, one line a twin.
+"""Validation on a GPU: builds, loads and runs engines with the installed TensorRT, one line per twin.
 
 `python -m benchmarks.validation.tensorrt_life [model …]`: builds, stores, loads, holds the outputs against eager's (on
 the default stream and on one of its own), refuses a broken file, builds again from the timing cache, and times the twin
@@ -28,9 +28,9 @@ WITH_CONTEXT = ("tensorrt", "tensorrt_rtx")
 TWIN_NAMES = [name for name, spec in TWINS.items() if spec.backend in (*WITH_CONTEXT, "torch2trt")]
 OWN_MODELS = Path(__file__).resolve().parent.parent / "examples" / "own_models.py"
 CALIBRATION = 14
-# Most that a call of a tensorrt twin may take, in calls of its context alone.
+# Longest call of a tensorrt twin, relative to a bare call of its context.
 LARGEST_RATIO = 1.15
-# For so many clocks of the GPU, some 30 ms, a side stream is kept busy before its input is there.
+# A side stream is kept busy for so many GPU clocks, about 30 ms, before its input is written.
 LATE_CYCLES = 50_000_000
 
 
@@ -52,9 +52,9 @@ def random_model(name: str) -> Any:
     return model.cuda()
 
 
-def relative_error(answer: Any, expected: Any) -> float:
+def relative_error(output: Any, expected: Any) -> float:
     """Largest deviation as a share of the largest expected value."""
-    return float((answer - expected).abs().max() / expected.abs().max())
+    return float((output - expected).abs().max() / expected.abs().max())
 
 
 def timed(task: Any) -> Any:
@@ -68,7 +68,7 @@ def timed(task: Any) -> Any:
 
 
 def life(name: str, twin: str, folder: Path) -> str:
-    """What happened, in one line. Raises UserError for what the twin cannot do by its own word, else AssertionError."""
+    """What happened, in one line. Raises UserError for what the twin does not support, else AssertionError."""
     import torch
 
     spec, options = TWINS[twin], BuildOptions(timing_folder=folder / "timing")
@@ -87,7 +87,7 @@ def life(name: str, twin: str, folder: Path) -> str:
         distance = relative_error(model(other), model(example))
     limit = tolerance(spec.precision, "calibrated").relative_error
     assert max(errors) <= limit, f"error {max(errors):.1e}, tolerance {limit:g}"
-    # Two batches of noise are much alike to a net of random weights.
+    # With random weights, two batches of noise give similar outputs.
     clear = {"fp32": 10, "int8": 0}.get(spec.precision, 2)
     assert distance > clear * max(errors), f"two batches differ by {distance:.1e} only"
     aside = on_a_side_stream(loaded, model, example, other)
@@ -108,7 +108,7 @@ def life(name: str, twin: str, folder: Path) -> str:
         if is_rtx(trt):
             parts += rtx.extras(trt, spec, model, loaded, path, batches, limit)
         replayed = spec.load(path, example, BuildOptions(flags=frozenset(["--tensorrt-replay"])))
-        assert relative_error(replayed(other), model(other).detach()) <= limit, "the CUDA graph's answer is wrong"
+        assert relative_error(replayed(other), model(other).detach()) <= limit, "the CUDA graph's output is wrong"
         aside = on_a_side_stream(replayed, model, example, other)
         assert aside <= limit, f"error {aside:.1e} of the CUDA graph on a side stream"
         replay_s = bare.median_s(lambda: replayed(example))
@@ -132,10 +132,10 @@ def on_a_side_stream(twin: Any, model: Any, example: Any, other: Any) -> float:
     with torch.inference_mode(), torch.cuda.stream(stream):
         torch.cuda._sleep(LATE_CYCLES)
         late.copy_(other)
-        answer = twin(late).clone()
+        output = twin(late).clone()
     stream.synchronize()
     with torch.inference_mode():
-        return relative_error(answer, model(other))
+        return relative_error(output, model(other))
 
 
 def broken(spec: Any, path: Path, example: Any) -> str:

@@ -5,8 +5,8 @@ From the repository's root, on a CPU or, with real engines, on a GPU:
     python -m benchmarks.validation.tolerances [--twins X,Y] [--seeds 0,1,2] [--device cuda:0] [--processes N]
         [--json FILE] [MODEL ...]
 
-Calibrated weights of each seed; a model that brings its own weights runs once. Every model and seed is a process of its
-own, so that a crash costs its rows alone. docs/tolerances.md and docs/detection.md hold what it printed.
+Calibrated weights of each seed; a model that brings its own weights runs once. Each model and seed runs in its own
+process, so that a crash loses only its rows. docs/tolerances.md and docs/detection.md hold what it printed.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ def _in_process(case: Tuple[str, int], asked: argparse.Namespace) -> List[Dict[s
         command += ["--twins", ",".join(asked.twins), "--device", asked.device, "--rows-to", str(path)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=CASE_LIMIT_S, env=_one_thread())
-            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
+            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
         except subprocess.TimeoutExpired:
-            said = f"took longer than {CASE_LIMIT_S} s"
+            reason = f"took longer than {CASE_LIMIT_S} s"
         rows: List[Dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
     measured = {row["twin"] for row in rows}
     missing = [twin for twin in asked.twins if twin not in measured]
-    return rows + [{"model": name, "twin": twin, "seed": seed, "failed": said} for twin in missing]
+    return rows + [{"model": name, "twin": twin, "seed": seed, "failed": reason} for twin in missing]
 
 
 def _one_thread() -> Dict[str, str]:

@@ -196,7 +196,7 @@ def on_gpu(run: Dict[str, Any], model: str, twin: str, device: float = 0.95, con
 def end_to_end(
     run: Dict[str, Any], twin_factor: float = 1.0, decode_factor: float = 1.0, run_factor: Optional[float] = None
 ) -> Dict[str, Any]:
-    """A copy whose benchmarks are the way from file to answer, each slowed by its factor.
+    """A copy whose benchmarks are end-to-end, each slowed by its factor.
 
     A third of it is decoding, three fifths the model's own part (run_factor: None for as much slower as the whole).
     """

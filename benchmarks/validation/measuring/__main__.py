@@ -1,7 +1,7 @@
 """Proofs that the figures can be trusted: `python -m benchmarks.validation.measuring [cpu|cuda:0]`.
 
 --only NAME,NAME runs some of them, --json DIR writes the numbers behind each. The proofs are independent: if one
-breaks, its error is printed and the others go on. Exit code 1 if one did not hold or broke.
+fails to run, its error is printed and the others continue. Exit code 1 if any did not hold or failed to run.
 """
 
 from __future__ import annotations

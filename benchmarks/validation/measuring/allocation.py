@@ -68,6 +68,6 @@ def device(mib: int, forced: str, run_device: str) -> Dict[str, Any]:
         time.sleep(0.05)
         code = code or driver.cuMemFree_v2(address)
     if code:
-        raise RuntimeError(f"the CUDA driver answered with error {code}")
+        raise RuntimeError(f"the CUDA driver returned error {code}")
     torch_bytes = torch.cuda.max_memory_allocated(run_device)
     return {"bytes": peak.bytes, "source": peak.source, "torch_bytes": torch_bytes}

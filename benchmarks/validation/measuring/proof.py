@@ -14,7 +14,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Proof:
-    """One finding: what was got, what was asked for, whether it held, and the numbers behind it, JSON-safe."""
+    """One result: the measured value, its limit, whether it held, and the numbers behind it, JSON-safe."""
 
     name: str
     ok: bool
@@ -27,12 +27,12 @@ class Proof:
 
 
 def twin_name(run_device: str) -> str:
-    """The twin that stands beside eager: no TensorRT is needed to prove what measures it."""
+    """The twin measured next to eager. Checking the instruments needs no TensorRT."""
     return "onnxruntime_fp32" if run_device == "cpu" else "cuda_graph_fp32"
 
 
 def module(model: str, run_device: str) -> Any:
-    """A model of the zoo with torchvision's own untrained weights, seeded: what is measured does not ask for more."""
+    """A model of the zoo with torchvision's own untrained weights, seeded, which is enough for measuring."""
     import torch
     from torchvision.models import get_model
 

@@ -25,7 +25,7 @@ PILLOW = {"pillow": "11.0.0"}
 
 
 def judged(twin, decode, after=PILLOW, stable=True, run=None):
-    """The judgement where from file to answer took `twin` times as long, and decoding `decode` times."""
+    """The judgement if end-to-end took `twin` times as long and decoding `decode` times."""
     base = data.end_to_end(data.document(models=["resnet18"], **PILLOW))
     new = data.end_to_end(data.document(models=["resnet18"], seed=1, **after), twin, decode, run)
     for bench in new["benchmarks"]:

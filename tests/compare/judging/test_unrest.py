@@ -86,7 +86,7 @@ def test_a_machine_that_became_faster_hides_no_regression(compared):
 
 
 def test_an_eager_that_became_faster_alone_accuses_no_twin_and_is_shown(compared):
-    """Eager of equal runs moved by an eighth where the twin held still."""
+    """Eager of equal runs changed by an eighth while the twin did not."""
     document = data.slow_down(data.document(seed=1), 1.0, *TWIN, eager=0.8)
     assert compared(data.document(), document) == 0
     assert compared.verdict("latency_p50_s") == "UNSURE"
