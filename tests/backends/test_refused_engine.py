@@ -1,4 +1,4 @@
-"""A stored engine that is whole but that TensorRT does not take: told in one line, built again once, never a crash."""
+"""A complete engine that TensorRT rejects: reported in one line and rebuilt once, never a crash."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def model(tmp_path, monkeypatch):
     return model
 
 
-def test_one_from_the_cache_is_built_again_once_and_told(model):
+def test_one_from_the_cache_is_rebuilt_once_with_a_warning(model):
     RunningTwin("tensorrt_fp32", model).close()
     model.state.refusals = 1
     with pytest.warns(store.EngineWarning, match=f"an engine is rejected and rebuilt: {REASON}"):

@@ -47,7 +47,7 @@ def test_an_engine_is_built_stored_loaded_and_agrees(trt, precision, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["artefact.engine"], "nothing but the engine is left"
 
 
-def test_the_answer_lies_in_a_fixed_buffer(trt, tmp_path):
+def test_the_output_is_in_a_fixed_buffer(trt, tmp_path):
     twin, _ = built(tensorrt, tmp_path)
     first, second = photographs(3)[:1], photographs(3)[1:2]
     answer = twin(first)

@@ -68,7 +68,7 @@ def built(model, example, precision="fp32"):
     return cuda_graph.build(BuildRequest(model, example, precision))
 
 
-def test_a_graph_is_captured_after_a_warm_up_and_answers_for_every_batch(host_graphs):
+def test_a_graph_is_captured_after_a_warm_up_and_runs_every_batch(host_graphs):
     model, example = Recorded(), torch.randn(2, 4)
     twin = built(model, example)
     assert len(model.calls) == replay.WARM_UP_CALLS + 1
@@ -85,7 +85,7 @@ def test_a_twin_is_not_used_for_another_batch_size(host_graphs, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model, **options: model)
     twin = inductor.build(BuildRequest(nn.Linear(4, 3), torch.randn(2, 4), "fp32"))
     with pytest.raises(ValueError, match=expected):
-        twin(torch.randn(1, 4))  # Would be compiled anew.
+        twin(torch.randn(1, 4))  # Would recompile.
 
 
 def test_a_graph_has_an_input_of_its_own(host_graphs):
@@ -142,7 +142,7 @@ def test_float16_is_a_copy_with_float32_outside():
     assert model.weight.dtype == torch.float32 and in_precision(model, "fp32") is model
 
 
-def test_answers_of_any_form_become_float32():
+def test_outputs_of_any_structure_become_float32():
     half = torch.ones(2).half()
     answer = as_float32({"a": (half, [half]), "b": torch.ones(1).long(), "c": None})
     assert answer["a"][0].dtype == answer["a"][1][0].dtype == torch.float32

@@ -75,7 +75,7 @@ def test_workspace_is_torch2trt_s_own_unless_asked_for(package, tmp_path):
     assert package.trt.double.built._pools == {package.trt.MemoryPoolType.WORKSPACE: 2**28}
 
 
-def test_int8_calibrates_with_whole_batches_of_photographs(package, tmp_path):
+def test_int8_calibrates_with_whole_batches_of_images(package, tmp_path):
     built(torch2trt, tmp_path, precision="int8", example=photographs(4))
     read = package.double.calibrated
     assert [size for size, _ in read] == [4, 4, 4, 4], "14 photographs in fours, the last filled up from the first two"

@@ -60,7 +60,7 @@ def test_the_cosine_limit_is_inclusive_and_no_tolerance_mends_it():
     assert found.reason == "cosine 0.948683 is below 0.948683"
 
 
-def test_the_cosine_is_the_smallest_of_all_photographs_wherever_it_stands():
+def test_the_cosine_is_the_smallest_of_all_images_wherever_it_stands():
     for order in ([0, 1], [1, 0]):
         found = agree(ACTUAL[order], REFERENCE[order], within(1.0 - 1e-9), NAMES)
         assert found.cosine == pytest.approx(3 / math.sqrt(10), rel=1e-15)
@@ -116,7 +116,7 @@ def test_the_worst_five_of_many_and_of_equals_the_first():
         assert [at.index[0] for at in worst] == [first, *tied, fourth, fifth]
 
 
-def test_the_worst_five_come_from_all_photographs_in_order():
+def test_the_worst_five_come_from_all_images_in_order():
     reference = numpy.zeros((3, 20))
     reference[:, 0] = [1.0, 2.0, 100.0]
     errors = {(0, 3): 9.0, (1, 7): -11.0, (2, 1): 10.0, (0, 4): 8.0, (1, 8): 7.0, (2, 2): 1.0}
@@ -179,7 +179,7 @@ def test_nothing_agrees_with_nothing():
     assert "nothing in shape (0, 3)" in agree(REFERENCE[:0], REFERENCE[:0], within(0.9), ()).reason
 
 
-def test_names_must_be_those_of_the_photographs():
+def test_names_must_be_those_of_the_images():
     with pytest.raises(ValueError, match="1 names for 2 images"):
         agree(ACTUAL, REFERENCE, within(0.9), NAMES[:1])
 
@@ -202,7 +202,7 @@ def test_a_reference_that_a_frozen_engine_would_match_is_refused():
         assert "frozen" in agree(same, same, within(1e-9), names[:count]).reason
 
 
-def test_one_photograph_can_be_compared():
+def test_one_image_can_be_compared():
     assert agree(REFERENCE[:1], REFERENCE[:1], within(1e-3), NAMES[:1])
     assert not agree(ACTUAL[:1], REFERENCE[:1], within(1e-3), NAMES[:1])
 

@@ -69,7 +69,7 @@ def test_an_output_agrees_with_itself_unless_the_comparison_is_empty(logits, lim
 
 @QUICKLY
 @given(LOGITS, LOGITS, LIMITS, st.permutations(range(3)))
-def test_independent_of_the_order_of_the_photographs(noise, reference, limit, order):
+def test_independent_of_the_order_of_the_images(noise, reference, limit, order):
     order = [0, *(place + 1 for place in order)]  # The first stays: it stands for the frozen engine.
     actual = reference + noise / 1000
     one = agree(actual, reference, within(limit, 0.5), FOUR)

@@ -74,7 +74,7 @@ def test_scores_of_zero_are_not_off():
     assert drift == 0
 
 
-def told(actual, reference, **limits):
+def unpaired(actual, reference, **limits):
     """Which boxes that only one side has are excused."""
     found = compared(boxes(*actual), boxes(*reference), limits=Limits(**{**vars(LIMITS), **limits}))
     return found.excused, found.unmatched
@@ -83,10 +83,10 @@ def told(actual, reference, **limits):
 def test_what_only_one_side_has_is_listed_with_the_reason():
     box = "class 1 at [0.0, 0.1, 64.0, 64.0] with score 0.9000"
     row = (0, 0.123, 64, 64, 0.9, 1)
-    assert told([row], []) == ((), (f"only the twin has {box}",))
-    assert told([], [row]) == ((), (f"only eager has {box}",))
+    assert unpaired([row], []) == ((), (f"only the twin has {box}",))
+    assert unpaired([], [row]) == ((), (f"only eager has {box}",))
     excused = f"only eager has {box} (score at the threshold)"
-    assert told([], [row], score_threshold=0.9) == ((excused,), ())
+    assert unpaired([], [row], score_threshold=0.9) == ((excused,), ())
 
 
 def test_a_score_as_near_to_the_threshold_as_it_may_drift_is_excused_and_no_further():
@@ -94,8 +94,8 @@ def test_a_score_as_near_to_the_threshold_as_it_may_drift_is_excused_and_no_furt
     limit, above = (*WHOLE[:4], 0.25 / 0.75, 1), (*WHOLE[:4], 0.34, 1)
     exact = numpy.float32(0.25 / 0.75)
     threshold = float(exact) * 0.75
-    assert told([limit], [], score_threshold=threshold)[1] == ()
-    assert len(told([above], [], score_threshold=threshold)[1]) == 1
+    assert unpaired([limit], [], score_threshold=threshold)[1] == ()
+    assert len(unpaired([above], [], score_threshold=threshold)[1]) == 1
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_warnings_about_the_model_come_through(tmp_path):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_model_that_answers_a_dict_keeps_its_mode(training, tmp_path):
+def test_a_model_that_returns_a_dict_keeps_its_mode(training, tmp_path):
     class Keyed(torch.nn.Module):
         def __init__(self):
             super().__init__()

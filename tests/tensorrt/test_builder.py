@@ -98,7 +98,7 @@ def test_the_first_errors_are_kept_however_many_follow(newest):
     assert tensorrt_logger.reason(newest) == "it gave no reason"
 
 
-def test_a_file_that_is_no_model_is_refused(trt, tmp_path):
+def test_a_file_without_a_model_is_rejected(trt, tmp_path):
     path = tmp_path / "graph.onnx"
     path.write_bytes(b"")
     with pytest.raises(UserError, match="cannot read the model: file: Failed to parse the ONNX model"):

@@ -1,4 +1,4 @@
-"""python -m fixtures.compare on noise, a machine that moved, and one that did not hold still."""
+"""python -m fixtures.compare on noise, a machine that changed, and an unstable one."""
 
 from __future__ import annotations
 
