@@ -1,4 +1,4 @@
-"""The reference is what eager says of each image alone; what a batch, a call or an in-place change does is named."""
+"""Tests of the reference: eager's outputs per image. Effects of batches, calls and in-place changes are reported."""
 
 from __future__ import annotations
 
