@@ -30,7 +30,8 @@ class Reporter:
         self.text += text
 
     def write_line(self, text):
-        self.text += f"{text}\n"
+        """As pytest's: where the progress of the tests has no newline yet, it begins with one."""
+        self.text += f"\n{text}\n"
 
 
 def shown(exit_status, ended=("a",), tests=("a",), endings=()):
