@@ -100,7 +100,7 @@ def test_a_device_time_above_the_calls_is_no_figure():
 def test_onnxruntime_on_a_gpu_is_such_a_twin():
     from fixtures.backends.onnxruntime import OnnxRuntimeCudaTwin
 
-    assert "stream of its own" in OnnxRuntimeCudaTwin.no_device_time
+    assert "own stream" in OnnxRuntimeCudaTwin.no_device_time
 
 
 def test_the_copy_starts_on_the_host_and_ends_when_the_device_has_it(diary):

@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_one_line(trained, tmp_path):
     for wrong, expected in (
         (
             spec(path, num_classes=7),
-            "best.pth does not fit squeezenet1_1 with 7 classes: classifier.1.weight is 5×512×1×1, and .*7×512",
+            "best.pth does not fit squeezenet1_1 with 7 classes: classifier.1.weight is 5×512×1×1, but .*7×512",
         ),
         (
             spec(path, "resnet18"),

@@ -94,7 +94,7 @@ def test_a_model_that_the_parser_refuses_fails_by_the_name_of_its_node(run):
             ("--build-only", "--build-for", "8.6"),
             "--build-for '8.6' must be comma-separated compute capabilities, such as",
         ),
-        (("--twins", "tensorrt_rtx_bf16"), "--twins tensorrt_rtx_bf16 is not offered: the exported graphs are of ONNX"),
+        (("--twins", "tensorrt_rtx_bf16"), "--twins tensorrt_rtx_bf16 is not offered: convolutions of ONNX opset 17"),
         (("--build-for", "sm86"), "--build-for sm86 is for --build-only"),
     ],
 )
