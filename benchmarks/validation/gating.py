@@ -1,10 +1,10 @@
 """Measures on real runs how often the gate gives false alarms and finds real regressions; results in docs/gating.md.
 
-    OMP_NUM_THREADS=1 python benchmarks/validation/gating.py collect RUNS-FOLDER --runs 40    # about 30 s a run
-    python benchmarks/validation/gating.py judge RUNS-FOLDER                                  # prints the tables
+    python benchmarks/validation/gating.py collect RUNS-FOLDER --runs 30    # some 100 s a run on two cores
+    python benchmarks/validation/gating.py judge RUNS-FOLDER                # prints the tables
 
-A run is the suite on two small models and, by default, ONNX Runtime on the CPU; `--twins cuda_graph_fp32` needs a GPU,
-`--seconds` is the suite's `--benchmark-max-time`. `collect` adds runs to those already in the folder. False alarms are
+A run is the suite's timed tests on the seven classifiers and, by default, ONNX Runtime on the CPU, with the suite's
+default threads and seconds; `--twins tensorrt_rtx_fp16` needs a GPU. `collect` adds runs to those already in the folder. False alarms are
 counted over neighbouring runs, over all pairs of runs, and over runs resampled from the blocks of real ones; then a
 slow-down, more memory and larger errors are injected.
 """
@@ -35,8 +35,8 @@ from fixtures.compare.reading.merge import merge  # noqa: E402
 from fixtures.compare.reading.metrics import LATENCY, SCALARS, Metric  # noqa: E402
 from fixtures.compare.reading.run import Blocks, Name, Run, Timing  # noqa: E402
 
-TESTS = ("agreement", "top1", "accuracy", "latency", "startup", "end_to_end")
-MODELS = "mobilenet_v2,resnet18"
+TESTS = "latency,end_to_end"
+MODELS = "alexnet,googlenet,inception_v3,mobilenet_v2,resnet18,resnet50,vgg16"
 # Those of them whose latency is compared.
 TIMED = ("test_latency", "test_end_to_end")
 GATE = parse_gate(DEFAULT_FAIL_ON)
@@ -47,16 +47,15 @@ FOLDERS = (2, 4, 8)
 Pair = Tuple[Run, Run]
 
 
-def collect(folder: Path, runs: int, names: str, seconds: float) -> None:
-    """Adds this many runs of the suite on these twins, one file each. Engines are built before the first."""
+def collect(folder: Path, runs: int, models: str, names: str, tests: str) -> None:
+    """Adds this many runs of these tests on these twins, one file each. Engines are built before the first."""
     folder.mkdir(parents=True, exist_ok=True)
     there = len(list(folder.glob("*.json")))
     for number in range(there if there else -1, there + runs):
         path = folder / f"{number:03d}.json"
-        command = [sys.executable, "-m", "pytest", *(f"benchmarks/test_{test}.py" for test in TESTS), "-q"]
-        command += ["--models", MODELS, "--twins", names, "--weights", "calibrated"]
+        command = [sys.executable, "-m", "pytest", *(f"benchmarks/test_{test}.py" for test in tests.split(",")), "-q"]
+        command += ["--models", models, "--twins", names, "--weights", "calibrated"]
         command += ["--engine-dir", str(folder / "engines"), "--benchmark-json", str(path)]
-        command += ["--benchmark-max-time", str(seconds)]
         start = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -213,8 +212,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("collect", "judge"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--runs", type=int, default=40)
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--models", default=MODELS)
     parser.add_argument("--twins", default="onnxruntime_fp32")
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--tests", default=TESTS)
     asked = parser.parse_args()
-    collect(asked.folder, asked.runs, asked.twins, asked.seconds) if asked.what == "collect" else judge(asked.folder)
+    if asked.what == "collect":
+        collect(asked.folder, asked.runs, asked.models, asked.twins, asked.tests)
+    else:
+        judge(asked.folder)
