@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fixtures.checks.field import streams
 from fixtures.checks.repeatability import title
 from fixtures.checks.sensitivity import try_mutants
 from fixtures.judge.verdict import assert_verdict
@@ -9,6 +10,6 @@ from fixtures.judge.verdict import assert_verdict
 
 def test_sensitivity(model, twin, record):
     """A mutant that passes fails the run, and the check that missed it is named."""
-    sensitivity = try_mutants(model, twin)
+    sensitivity = try_mutants(model, twin, streams.mutants(model, twin))
     record("mutants", **sensitivity.as_dict())
     assert_verdict(sensitivity, title(model, twin, sensitivity))

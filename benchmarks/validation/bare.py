@@ -73,18 +73,23 @@ def event_s(call: Callable[[], Any], call_s: float, calls: int = 100) -> float:
     return statistics.median(seconds)
 
 
+def loaded(trt: ModuleType, engine_path: Path) -> Any:
+    """The engine in a file; the bindings keep its runtime alive."""
+    return trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(engine_path.read_bytes())
+
+
 def context(
-    trt: ModuleType, engine_path: Path, batch: Any, capture: bool = False
+    trt: ModuleType, engine_path: Path, batch: Any, capture: bool = False, engine: Any = None
 ) -> Tuple[Callable[[], Any], List[Any]]:
     """(call, what must stay alive): a call of an engine's context with everything set beforehand, on torch's stream.
 
     trt: the module of the TensorRT that built it. capture: TensorRT for RTX captures the call in a CUDA graph.
+    engine: already loaded, to be shared with other contexts; None reads the file.
     """
     import torch
 
-    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-    engine = runtime.deserialize_cuda_engine(engine_path.read_bytes())
-    kept: List[Any] = [runtime, engine]
+    engine = loaded(trt, engine_path) if engine is None else engine
+    kept: List[Any] = [engine]
     if hasattr(engine, "create_runtime_config"):
         runtime_config = engine.create_runtime_config()
         if capture:

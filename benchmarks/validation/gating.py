@@ -4,9 +4,9 @@
     python benchmarks/validation/gating.py judge RUNS-FOLDER                # prints the tables
 
 A run is the suite's timed tests on the seven classifiers and, by default, ONNX Runtime on the CPU, with the suite's
-default threads and seconds; `--twins tensorrt_rtx_fp16` needs a GPU. `collect` adds runs to those already in the folder. False alarms are
-counted over neighbouring runs, over all pairs of runs, and over runs resampled from the blocks of real ones; then a
-slow-down, more memory and larger errors are injected.
+default threads and seconds; `--twins tensorrt_rtx_fp16` needs a GPU. `collect` adds runs to those already in the
+folder. False alarms are counted over neighbouring runs, over all pairs of runs, and over runs resampled from the blocks
+of real ones; then a slow-down, more memory and larger errors are injected.
 """
 
 from __future__ import annotations

@@ -154,9 +154,9 @@ def test_cpu_leaves_the_model_where_it_is_and_agrees():
     twin = cpu.build(BuildRequest(model, batch, "fp32"))
     answer = twin(batch)
     assert answer.device.type == "cpu" and torch.equal(answer, model(batch))
-    assert twin._model is not model
+    assert twin.model is not model
     twin.close()
-    assert twin._model is None
+    assert twin.model is None
 
 
 class OnDevice(torch.Tensor):
@@ -179,7 +179,7 @@ def test_a_model_on_a_device_is_copied_to_the_cpu_and_never_beside_itself():
         for name, buffer in module.named_buffers(recurse=False):
             module._buffers[name] = buffer.as_subclass(OnDevice)
     twin = cpu.build(BuildRequest(model, torch.randn(2, 4), "fp32"))
-    copied = twin._model
+    copied = twin.model
     assert copied is not model and copied.tied is copied[0], "what was shared is shared"
     assert not any(isinstance(tensor, OnDevice) for tensor in (*copied.parameters(), *copied.buffers()))
     assert all(torch.equal(copied.state_dict()[name], tensor) for name, tensor in expected.items())

@@ -95,6 +95,7 @@ def test_quick_takes_one_model_and_every_check(suite):
         (["--models", ","], ["--models ',' must name at least one"]),
         (["--batch-sizes", "0"], ["--batch-sizes", "'0' must be comma-separated positive integers, e.g. 1,8"]),
         (["--batch-sizes", "1,two"], ["--batch-sizes", "'1,two' must be"]),
+        (["--streams", "1,0"], ["--streams", "'1,0' must be comma-separated positive integers, e.g. 1,2,4"]),
         (["--fps", "-1"], ["--fps", "'-1' must be a number above 0"]),
         (["--case-timeout", "nan"], ["--case-timeout", "'nan' must be a number above 0"]),
         (["--run-device", "gpu"], ["--run-device 'gpu'", "cuda:0"]),

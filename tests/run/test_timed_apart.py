@@ -37,7 +37,7 @@ def test_memory_is_of_the_one_process_and_times_are_of_the_other(run_device, ask
 
 
 def test_every_time_of_such_a_start_is_taken_again(monkeypatch):
-    monkeypatch.setattr(worker, "_loaded_model", lambda job: (nn.Identity(), 0.1))
+    monkeypatch.setattr(worker, "loaded_model", lambda job: (nn.Identity(), 0.1))
     monkeypatch.setattr(phases, "seconds", {})  # A worker's own process starts without any.
     example = torch.zeros(1, 3, 4, 4).numpy()
     job = worker.Job("resnet18", "eager_fp32", Path("w"), example, "cpu", DEFAULT)

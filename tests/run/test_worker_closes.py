@@ -39,7 +39,7 @@ def job(twin):
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch):
-    monkeypatch.setattr(worker, "_loaded_model", lambda job: (nn.Identity(), 0.1))
+    monkeypatch.setattr(worker, "loaded_model", lambda job: (nn.Identity(), 0.1))
 
 
 @pytest.mark.parametrize("from_call", [1, 2, 4, 100])

@@ -62,7 +62,7 @@ def _prove(model: str, run_device: str, folder: Path) -> Proof:
     eager, twin, images = eager_and_twin(model, run_device, folder)
     if run_device == "cpu":  # The bare loop calls the module itself; on a GPU, where 0.5 ms count, the graph itself.
         call, settle = synchronised(eager, images, run_device)
-        inner = eager._model
+        inner = eager.model
 
         def bare() -> None:
             with torch.inference_mode():
