@@ -1,20 +1,12 @@
-"""Registers the suite's plugins; everything else lives in fixtures/."""
+"""Registers the suite's plugins; everything else lives in fixtures/, which is imported as `twins`."""
 
 from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("fixtures")
+pytest.register_assert_rewrite("twins")
 
-pytest_plugins = [
-    "fixtures.plugins.options",
-    "fixtures.plugins.one_process",
-    "fixtures.plugins.machine_info",
-    "fixtures.plugins.header",
-    "fixtures.plugins.cases",
-    "fixtures.plugins.faults",
-    "fixtures.plugins.run_json",
-    "fixtures.plugins.saved_outputs",
-    "fixtures.plugins.baseline",
-    "fixtures.plugins.summary",
-]
+from twins.common import old_name  # noqa: E402
+
+old_name.install()
+pytest_plugins = ["twins.plugins"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.backends import REFERENCE
-from fixtures.checks.repeatability import title
-from fixtures.judge.accuracy import accuracy, accuracy_drop
-from fixtures.judge.verdict import assert_verdict
+from twins.backends import REFERENCE
+from twins.checks.repeatability import title
+from twins.judge.accuracy import accuracy, accuracy_drop
+from twins.judge.verdict import assert_verdict
 
 
 @pytest.mark.task("classification")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fixtures.checks import pictures
-from fixtures.checks.repeatability import title
-from fixtures.judge.agreement import agree_all
-from fixtures.judge.verdict import assert_verdict
+from twins.checks import pictures
+from twins.checks.repeatability import title
+from twins.judge.agreement import agree_all
+from twins.judge.verdict import assert_verdict
 
 
 def test_agreement(model, twin, session, record, tmp_path):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.checks import pictures
-from fixtures.checks.repeatability import title
-from fixtures.judge.detection import judge, stand_in_fault
-from fixtures.judge.verdict import assert_verdict
-from fixtures.tolerances.boxes import TABLE, recorded_only
+from twins.checks import pictures
+from twins.checks.repeatability import title
+from twins.judge.detection import judge, stand_in_fault
+from twins.judge.verdict import assert_verdict
+from twins.tolerances.boxes import TABLE, recorded_only
 
 
 @pytest.mark.task("detection")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.checks import end_to_end
-from fixtures.checks.repeatability import title
-from fixtures.checks.timing import measure_end_to_end
-from fixtures.judge.agreement import agree_first
-from fixtures.judge.verdict import assert_verdict
+from twins.checks import end_to_end
+from twins.checks.repeatability import title
+from twins.checks.timing import measure_end_to_end
+from twins.judge.agreement import agree_first
+from twins.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.checks import batch_rows, out_of_memory
-from fixtures.checks.timing import measure, throughput
-from fixtures.common.outputs import to_numpy
-from fixtures.judge.verdict import assert_verdict
+from twins.checks import batch_rows, out_of_memory
+from twins.checks.timing import measure, throughput
+from twins.common.outputs import to_numpy
+from twins.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference

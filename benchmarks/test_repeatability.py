@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.checks import repeatability
-from fixtures.judge.verdict import assert_verdict
+from twins.checks import repeatability
+from twins.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference

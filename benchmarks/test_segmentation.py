@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.answers.masks import maps_of, masks_of
-from fixtures.checks import pictures
-from fixtures.checks.repeatability import title
-from fixtures.judge.segmentation import judge_masks
-from fixtures.judge.verdict import assert_verdict
-from fixtures.tolerances.boxes import recorded_only
-from fixtures.tolerances.masks import TABLE
+from twins.answers.masks import maps_of, masks_of
+from twins.checks import pictures
+from twins.checks.repeatability import title
+from twins.judge.segmentation import judge_masks
+from twins.judge.verdict import assert_verdict
+from twins.tolerances.boxes import recorded_only
+from twins.tolerances.masks import TABLE
 
 
 @pytest.mark.task("segmentation")

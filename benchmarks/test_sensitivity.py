@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fixtures.checks.field import streams
-from fixtures.checks.repeatability import title
-from fixtures.checks.sensitivity import try_mutants
-from fixtures.judge.verdict import assert_verdict
+from twins.checks.field import streams
+from twins.checks.repeatability import title
+from twins.checks.sensitivity import try_mutants
+from twins.judge.verdict import assert_verdict
 
 
 def test_sensitivity(model, twin, record):

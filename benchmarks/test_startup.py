@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.checks.repeatability import title
-from fixtures.common.outputs import to_numpy
-from fixtures.judge.agreement import agree_again
-from fixtures.judge.verdict import assert_verdict
+from twins.checks.repeatability import title
+from twins.common.outputs import to_numpy
+from twins.judge.agreement import agree_again
+from twins.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference

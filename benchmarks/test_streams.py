@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.checks.field import streams as check
-from fixtures.judge.verdict import assert_verdict
+from twins.checks.field import streams as check
+from twins.judge.verdict import assert_verdict
 
 
 @pytest.mark.with_reference

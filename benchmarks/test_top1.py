@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.answers.classes import predictions
-from fixtures.backends import REFERENCE
-from fixtures.checks.repeatability import title
-from fixtures.judge.decisions import top1, top5_overlap
-from fixtures.judge.verdict import assert_verdict
-from fixtures.models.zoo import categories
+from twins.answers.classes import predictions
+from twins.backends import REFERENCE
+from twins.checks.repeatability import title
+from twins.judge.decisions import top1, top5_overlap
+from twins.judge.verdict import assert_verdict
+from twins.models.zoo import categories
 
 
 @pytest.mark.task("classification")
 def test_top1(model, twin, session, record):
-    """A flip is excused only where eager itself hardly decides; see `fixtures.judge.decisions`."""
+    """A flip is excused only where eager itself hardly decides; see `twins.judge.decisions`."""
     logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     names = categories(model.spec)
     verdict = top1(logits, reference, twin.tolerance, model.photographs, names)

@@ -10,9 +10,9 @@ import bisect
 import torch
 from torchvision.models import AlexNet_Weights, alexnet
 
-from fixtures.images import folder as image_folder
-from fixtures.models import ModelSpec
-from fixtures.models.calibration import calibrate
+from twins.images import folder as image_folder
+from twins.models import ModelSpec
+from twins.models.calibration import calibrate
 
 # The first ImageNet index of each class: ImageNet sorts animals by kind, and then things by name.
 FIRST_INDEX = (0, 147, 269, 398, 550, 700)

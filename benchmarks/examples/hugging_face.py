@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from fixtures.models import ModelSpec
+from twins.models import ModelSpec
 
 LABELS = ("animal", "building", "tool", "vehicle")
 # Yours: ViTImageProcessor.from_pretrained("google/vit-base-patch16-224")

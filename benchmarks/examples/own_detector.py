@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import batched_nms, box_convert
 from torchvision.transforms import functional
 
-from fixtures.models import ModelSpec
+from twins.models import ModelSpec
 
 SIZE, STRIDE = 96, 8
 CLASSES = ("animal", "building", "tool")

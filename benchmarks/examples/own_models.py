@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
-from fixtures.models import ModelSpec
+from twins.models import ModelSpec
 
 
 def seeded(module: torch.nn.Module) -> torch.nn.Module:

@@ -34,7 +34,7 @@ def speed(document: Dict[str, Any]) -> None:
             (folder / f"{number:02d}.json").write_text(text)
         written = [f"--{kind}={folder / kind}" for kind in ("markdown", "json", "html")]
         for title, paths in (("2", ["00.json", "01.json"]), (str(HISTORY), [""])):
-            command = [sys.executable, "-m", "fixtures.compare", *(str(folder / path) for path in paths)]
+            command = [sys.executable, "-m", "twins.compare", *(str(folder / path) for path in paths)]
             took = f"{timed(command)} | {timed([*command, *written])}"
             print(f"| {title} ({len(text) >> 10} KiB each) | {took} |")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.validation.seeded import Seeded
-from fixtures.models.zoo import MODELS
+from twins.models.zoo import MODELS
 
 RUNS = 20
 TWIN, PRECISION = "onnxruntime_fp32", "fp32"

@@ -20,17 +20,17 @@ from typing import Any, Callable, Dict, List
 
 import atheris
 
-with atheris.instrument_imports(include=["fixtures", "csv", "json"]):
-    from fixtures.cache import entry, store
-    from fixtures.cache.entry import Refused
-    from fixtures.common.errors import UserError
-    from fixtures.compare.deciding.report import make_report
-    from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
-    from fixtures.compare.reading.load import load_file
-    from fixtures.compare.writing.markdown import render as render_markdown
-    from fixtures.compare.writing.terminal import render
-    from fixtures.images import decoding
-    from fixtures.images import folder as image_folder
+with atheris.instrument_imports(include=["twins", "csv", "json"]):
+    from twins.cache import entry, store
+    from twins.cache.entry import Refused
+    from twins.common.errors import UserError
+    from twins.compare.deciding.report import make_report
+    from twins.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
+    from twins.compare.reading.load import load_file
+    from twins.compare.writing.markdown import render as render_markdown
+    from twins.compare.writing.terminal import render
+    from twins.images import decoding
+    from twins.images import folder as image_folder
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FACTS = {"model": "resnet18", "input_shape": [1, 3, 224, 224]}
@@ -110,8 +110,8 @@ def fuzz_weights(data: bytes) -> None:
     """A file of weights with these bytes, for a model of one layer."""
     import torch
 
-    from fixtures.models import weights
-    from fixtures.models.zoo import ModelSpec
+    from twins.models import weights
+    from twins.models.zoo import ModelSpec
 
     path = FOLDER / "weights.pth"
     path.write_bytes(data)

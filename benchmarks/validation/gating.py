@@ -26,14 +26,14 @@ import numpy
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from fixtures.compare.deciding.gate import PASS, REGRESSION  # noqa: E402
-from fixtures.compare.deciding.report import Report, make_report  # noqa: E402
-from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
-from fixtures.compare.judging.verdict import WORSE  # noqa: E402
-from fixtures.compare.reading.load import load_file  # noqa: E402
-from fixtures.compare.reading.merge import merge  # noqa: E402
-from fixtures.compare.reading.metrics import LATENCY, SCALARS, Metric  # noqa: E402
-from fixtures.compare.reading.run import Blocks, Name, Run, Timing  # noqa: E402
+from twins.compare.deciding.gate import PASS, REGRESSION  # noqa: E402
+from twins.compare.deciding.report import Report, make_report  # noqa: E402
+from twins.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E402
+from twins.compare.judging.verdict import WORSE  # noqa: E402
+from twins.compare.reading.load import load_file  # noqa: E402
+from twins.compare.reading.merge import merge  # noqa: E402
+from twins.compare.reading.metrics import LATENCY, SCALARS, Metric  # noqa: E402
+from twins.compare.reading.run import Blocks, Name, Run, Timing  # noqa: E402
 
 TESTS = "latency,end_to_end"
 MODELS = "alexnet,googlenet,inception_v3,mobilenet_v2,resnet18,resnet50,vgg16"

@@ -21,7 +21,7 @@ LIMIT_BYTES = 300 * 10**6
 LINEAR = """
 import torch
 from torchvision.transforms import Compose, Resize, ToTensor
-from fixtures.models import ModelSpec
+from twins.models import ModelSpec
 
 def build():
     layer = torch.nn.Linear(3 * 32 * 32, 1000)

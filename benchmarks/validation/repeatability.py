@@ -18,11 +18,11 @@ from typing import Any, Dict, List
 import numpy
 
 from benchmarks.validation.seeded import Seeded, precision_of
-from fixtures.backends import REFERENCE, TWINS, unavailable
-from fixtures.common.jsonable import json_safe
-from fixtures.common.outputs import largest, to_numpy
-from fixtures.judge.repeatability import repeatability
-from fixtures.models.zoo import MODELS, find
+from twins.backends import REFERENCE, TWINS, unavailable
+from twins.common.jsonable import json_safe
+from twins.common.outputs import largest, to_numpy
+from twins.judge.repeatability import repeatability
+from twins.models.zoo import MODELS, find
 
 CALLS = 20
 HEADER = """| model | twin | threads | different outputs | spread | limit | error | eager's largest output |

@@ -61,7 +61,7 @@ def tensorrt(folder: Path) -> bool:
     import tensorrt as trt
     import torch
 
-    from fixtures.backends import unavailable
+    from twins.backends import unavailable
 
     arguments = ("--model-file", str(MODEL_FILE), "--models", "pointwise")
     recorded, plain, converted = [], [], []

@@ -7,12 +7,12 @@ from types import ModuleType
 from typing import Any, List
 
 from benchmarks.validation import bare
-from fixtures.common import phases
-from fixtures.common.build_options import BuildOptions
-from fixtures.common.errors import EngineRefused
-from fixtures.common.replay import Replay
-from fixtures.measure import device_time
-from fixtures.tensorrt.rtx import OnOwnStream, kernels_path
+from twins.common import phases
+from twins.common.build_options import BuildOptions
+from twins.common.errors import EngineRefused
+from twins.common.replay import Replay
+from twins.measure import device_time
+from twins.tensorrt.rtx import OnOwnStream, kernels_path
 
 PROFILE = (1, 4, 8)
 # Most by which the suite's device time may differ from that of events by hand.

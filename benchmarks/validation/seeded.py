@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator
 
 from benchmarks.validation.emulated import PREFIX, emulated
-from fixtures.answers.detector import Detector
-from fixtures.answers.masks import masks_of
-from fixtures.backends import REFERENCE, TWINS
-from fixtures.common.outputs import concatenate, to_numpy
-from fixtures.images import folder as image_folder
-from fixtures.judge.agreement import Agreement, agree_all
-from fixtures.judge.decisions import top1
-from fixtures.judge.detection import judge
-from fixtures.judge.segmentation import judge_masks
-from fixtures.models.calibration import calibrate
-from fixtures.models.calibration_dense import calibrate_detector, calibrate_segmenter
-from fixtures.models.cores import core
-from fixtures.models.zoo import ModelSpec, build_module, categories, preprocessing
-from fixtures.tolerances import boxes as box_tolerances
-from fixtures.tolerances import masks as mask_tolerances
-from fixtures.tolerances.outputs import Tolerance, tolerance
+from twins.answers.detector import Detector
+from twins.answers.masks import masks_of
+from twins.backends import REFERENCE, TWINS
+from twins.common.outputs import concatenate, to_numpy
+from twins.images import folder as image_folder
+from twins.judge.agreement import Agreement, agree_all
+from twins.judge.decisions import top1
+from twins.judge.detection import judge
+from twins.judge.segmentation import judge_masks
+from twins.models.calibration import calibrate
+from twins.models.calibration_dense import calibrate_detector, calibrate_segmenter
+from twins.models.cores import core
+from twins.models.zoo import ModelSpec, build_module, categories, preprocessing
+from twins.tolerances import boxes as box_tolerances
+from twins.tolerances import masks as mask_tolerances
+from twins.tolerances.outputs import Tolerance, tolerance
 
 if TYPE_CHECKING:
     import torch

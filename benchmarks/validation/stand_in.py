@@ -12,9 +12,9 @@ import numpy
 
 from benchmarks.validation.seeded import Seeded, precision_of
 from benchmarks.validation.tolerances import ON_CPU
-from fixtures.common.outputs import largest
-from fixtures.models.efficientnet_lite import NAME
-from fixtures.models.zoo import find
+from twins.common.outputs import largest
+from twins.models.efficientnet_lite import NAME
+from twins.models.zoo import find
 
 QUANTILES = (0, 10, 50)
 

@@ -28,15 +28,15 @@ from typing import Any, Callable, ContextManager, Dict, Iterator, List, Tuple
 
 from benchmarks.validation import bare
 from benchmarks.validation.seeded import Seeded, precision_of
-from fixtures.backends import REFERENCE, TWINS, unavailable
-from fixtures.checks.field import streams as check
-from fixtures.checks.repeatability import scales
-from fixtures.common.outputs import to_numpy
-from fixtures.judge.field.streams import streams_agree
-from fixtures.judge.repeatability import repeatability
-from fixtures.measure import streams
-from fixtures.models.zoo import find
-from fixtures.mutants.streams import STREAM_MUTANTS
+from twins.backends import REFERENCE, TWINS, unavailable
+from twins.checks.field import streams as check
+from twins.checks.repeatability import scales
+from twins.common.outputs import to_numpy
+from twins.judge.field.streams import streams_agree
+from twins.judge.repeatability import repeatability
+from twins.measure import streams
+from twins.models.zoo import find
+from twins.mutants.streams import STREAM_MUTANTS
 
 LIMIT, BLOCKS, BLOCK_S, SERIAL_CALLS = 0.05, 7, 0.5, 5
 MODELS, WITH_CONTEXT = ("resnet18", "mobilenet_v2"), ("tensorrt", "tensorrt_rtx")

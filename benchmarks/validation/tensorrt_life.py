@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, List
 
 from benchmarks.validation import bare, rtx
-from fixtures.backends import TWINS, unavailable
-from fixtures.common.build_options import BuildOptions
-from fixtures.common.errors import UserError
-from fixtures.tensorrt.package import is_rtx
-from fixtures.tolerances.outputs import tolerance
+from twins.backends import TWINS, unavailable
+from twins.common.build_options import BuildOptions
+from twins.common.errors import UserError
+from twins.tensorrt.package import is_rtx
+from twins.tolerances.outputs import tolerance
 
 WITH_CONTEXT = ("tensorrt", "tensorrt_rtx")
 TWIN_NAMES = [name for name, spec in TWINS.items() if spec.backend in (*WITH_CONTEXT, "torch2trt")]
@@ -38,7 +38,7 @@ def random_model(name: str) -> Any:
     """The pointwise model, or the zoo's of this name with weights that keep activations in range; on the GPU."""
     import torch
 
-    from fixtures.models import zoo
+    from twins.models import zoo
 
     torch.manual_seed(0)
     if name == "pointwise":

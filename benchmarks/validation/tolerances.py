@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from benchmarks.validation.seeded import Outputs, Seeded, precision_of
-from fixtures.common.jsonable import json_safe
-from fixtures.common.outputs import largest, to_numpy
-from fixtures.judge.detection import with_few_boxes
-from fixtures.judge.repeatability import CALLS, repeatability
-from fixtures.models.zoo import MODELS, find
+from twins.common.jsonable import json_safe
+from twins.common.outputs import largest, to_numpy
+from twins.judge.detection import with_few_boxes
+from twins.judge.repeatability import CALLS, repeatability
+from twins.models.zoo import MODELS, find
 
 SEEDS = (0, 1, 2)
 ON_CPU = ("onnxruntime_fp32", "onnxruntime_int8", "emulated_tf32", "emulated_fp16")
@@ -68,7 +68,7 @@ def main(asked: argparse.Namespace) -> None:
             print("\n".join(map(shown, found)), flush=True)
     print("", *worst_lines(rows), f"{time.monotonic() - start:.0f} s", sep="\n")
     if asked.json:
-        from fixtures.machine import facts
+        from twins.machine import facts
 
         document = {"machine": facts.facts(asked.device), "rows": rows}
         asked.json.write_text(json.dumps(json_safe(document), indent=1, default=str))

@@ -11,10 +11,10 @@ from typing import Any, List, Sequence
 import numpy
 
 from benchmarks.validation.seeded import Seeded
-from fixtures.common.outputs import largest
-from fixtures.images import folder as image_folder
-from fixtures.models.efficientnet_lite import NAME
-from fixtures.models.zoo import categories, find
+from twins.common.outputs import largest
+from twins.images import folder as image_folder
+from twins.models.efficientnet_lite import NAME
+from twins.models.zoo import categories, find
 
 CHOICES = (0, 1, 2)
 TWIN, PRECISION = "onnxruntime_int8", "int8"

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 # None of them starts a thread when it is imported. Nothing of fixtures/: pytest rewrites its assertions at import.
 IMPORTED = ("torch", "torchvision", "onnxruntime", "onnx", "onnxscript", "pytest", "rich.table", "psutil")
-OURS = ("fixtures", "benchmarks", "tests", "conftest")
+OURS = ("twins", "fixtures", "benchmarks", "tests", "conftest")
 TIMEOUT_S = 170.0
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

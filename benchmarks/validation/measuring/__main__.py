@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from benchmarks.validation.measuring import allocation, gpu_control, injected, loading, order, overhead, repeats
-from fixtures.machine import facts as machine_facts
+from twins.machine import facts as machine_facts
 
 PROOFS = {
     "allocation": allocation,

@@ -7,10 +7,10 @@ import time
 from typing import Any, Dict, List
 
 from benchmarks.validation.measuring.proof import MIB, Proof
-from fixtures.machine import nvml
-from fixtures.measure import memory
-from fixtures.measure.device_memory import device_peak
-from fixtures.run import process
+from twins.machine import nvml
+from twins.measure import memory
+from twins.measure.device_memory import device_peak
+from twins.run import process
 
 SIZES_MIB = (64, 512)
 LIMIT_SHARE, LIMIT_BYTES = 0.02, 4 * MIB

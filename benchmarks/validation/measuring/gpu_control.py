@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, List
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
-from fixtures.judge import stability
-from fixtures.measure import conditions, energy, latency
+from twins.judge import stability
+from twins.measure import conditions, energy, latency
 
 READINGS = 20
 ENERGY_READINGS = 3

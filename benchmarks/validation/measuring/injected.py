@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, List
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
-from fixtures.measure import device_time, latency
+from twins.measure import device_time, latency
 
 SLEEP_S = 0.050
 DEVICE_SLEEP_CYCLES = 20_000_000

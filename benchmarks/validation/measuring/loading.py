@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Dict, List
 
 from benchmarks.validation.measuring.proof import Proof, batch, module
-from fixtures.backends import TWINS
-from fixtures.common import phases
-from fixtures.onnx.export import export
-from fixtures.run import process
+from twins.backends import TWINS
+from twins.common import phases
+from twins.onnx.export import export
+from twins.run import process
 
 STARTS = 7
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from benchmarks.validation.measuring.proof import MIB, Proof, batch, module, twin_name, weights_path
-from fixtures.backends import TWINS
-from fixtures.common.build_options import BuildOptions
-from fixtures.run import process, worker
+from twins.backends import TWINS
+from twins.common.build_options import BuildOptions
+from twins.run import process, worker
 
 BETWEEN = ("alexnet", "mobilenet_v2")
 LIMIT_SHARE, LIMIT_BYTES = 0.05, 8 * MIB

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
-from fixtures.measure.latency import synchronised, warm_up
+from twins.measure.latency import synchronised, warm_up
 
 BLOCKS, CALLS = 60, 5
 LIMITS = {"cpu": 0.03, "cuda": 0.05}

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-from fixtures.backends import REFERENCE, TWINS
-from fixtures.models.zoo import MODELS
+from twins.backends import REFERENCE, TWINS
+from twins.models.zoo import MODELS
 
 MIB = 2**20
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from benchmarks.validation.measuring.proof import Proof, eager_and_twin
-from fixtures.judge import stability
-from fixtures.measure import conditions, latency
+from twins.judge import stability
+from twins.measure import conditions, latency
 
 RUNS = 20
 # The speed-up's spread is at most half of the latencies', or, where hardly anything moves, at most one per cent.
