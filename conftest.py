@@ -6,7 +6,7 @@ import pytest
 
 pytest.register_assert_rewrite("twins")
 
-from twins.common import old_name  # noqa: E402
+from twins import old_name  # noqa: E402
 
 old_name.install()
 pytest_plugins = ["twins.plugins"]

@@ -90,6 +90,7 @@ def clone(root, readme, tmp_path_factory):
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "validation"))
     for name in ("conftest.py", "pytest.ini"):
         shutil.copy(root / name, folder)
+    (folder / "twins").symlink_to("fixtures")
     (folder / "images").symlink_to(root / "images")
     (folder / "my_images" / "macaw").mkdir(parents=True)
     shutil.copy(root / "images" / "macaw_01.jpg", folder / "my_images" / "macaw")

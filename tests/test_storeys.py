@@ -7,7 +7,7 @@ import configparser
 import importlib.util
 import re
 
-MODULE = re.compile(r"fixtures(\.\w+)+")
+MODULE = re.compile(r"twins(\.\w+)+")
 
 
 def storeys(root):

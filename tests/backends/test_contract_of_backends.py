@@ -42,7 +42,7 @@ def discovered(monkeypatch, tmp_path):
     yield discover
     import sys
 
-    sys.modules.pop("fixtures.backends.mine", None)
+    sys.modules.pop("twins.backends.mine", None)
     vars(backends).pop("mine", None)
 
 
@@ -86,7 +86,7 @@ def test_one_that_lacks_something_is_refused_in_one_line_that_names_it(discovere
     with pytest.raises(UserError) as error:
         backends.check()
     assert str(error.value).startswith(f"backend mine {fault}") and "\n" not in str(error.value)
-    assert str(error.value).endswith("the contract is the docstring of fixtures.backends")
+    assert str(error.value).endswith("the contract is the docstring of twins.backends")
 
 
 def test_the_suites_own_backends_keep_it():
@@ -100,7 +100,7 @@ def named(path):
     shared = {"cpu", "eager"}  # Words of torch and of English; only their twins' names are names.
     packages = {"onnxruntime", "tensorrt", "tensorrt_rtx"}  # As identifiers they are what is imported.
     twin = re.compile(rf"\b({'|'.join(TWINS)})\b")
-    modules = re.compile(rf"fixtures\.backends\.({'|'.join(names)})\b")
+    modules = re.compile(rf"twins\.backends\.({'|'.join(names)})\b")
     alone = re.compile(rf"\b({'|'.join(names - shared)})\b", re.IGNORECASE)
     identifier = re.compile("|".join(names - shared - packages), re.IGNORECASE)
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -109,8 +109,8 @@ def named(path):
         text = ""
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             text = node.value
-        elif isinstance(node, ast.ImportFrom) and node.module == "fixtures.backends":
-            text = " ".join(f"fixtures.backends.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "twins.backends":
+            text = " ".join(f"twins.backends.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             text = f"{node.module}" if modules.search(f"{node.module}") else ""
         own = [getattr(node, field, None) for field in ("id", "attr", "arg", "name")]
@@ -134,9 +134,9 @@ def test_no_backend_is_named_outside_its_own_file(root):
 
 def test_the_search_finds_such_names(tmp_path):
     lines = [
-        'TWIN = "torch2trt_fp16"', "from fixtures.backends import onnxruntime", 'BACKEND = "cuda_graph"',
+        'TWIN = "torch2trt_fp16"', "from twins.backends import onnxruntime", 'BACKEND = "cuda_graph"',
         "TORCH2TRT_FIRST = 1", "settings.cuda_graph_replay", "call(use_torch2trt=1)",
-        "from fixtures.backends.inductor import build", 'option("--tensorrt-replay")', 'f"--twins eager_fp32,{x}"',
+        "from twins.backends.inductor import build", 'option("--tensorrt-replay")', 'f"--twins eager_fp32,{x}"',
     ]  # fmt: skip
     (tmp_path / "file.py").write_text("\n".join(['"""About torch2trt_fp32."""', *lines, 'DEVICE = "cpu"']))
     assert {line for line, _ in named(tmp_path / "file.py")} == set(range(2, 11))

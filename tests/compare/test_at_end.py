@@ -20,7 +20,7 @@ TWIN = ("resnet18", "tensorrt_fp16")
 # pytest-benchmark before 5.3 empties the file of --benchmark-json while pytest reads its options, before any code of
 # ours is loaded; docs/faults.md says so.
 EMPTIED = release(version("pytest-benchmark")) < (5, 3)
-PLUGINS = ("-p", "fixtures.plugins.options", "-p", "fixtures.plugins.run_json", "-p", "fixtures.plugins.baseline",
+PLUGINS = ("-p", "twins.plugins.options", "-p", "twins.plugins.run_json", "-p", "twins.plugins.baseline",
            "-p", "no:cacheprovider",
            "-p", "no:hypothesispytest", "--benchmark-warmup=off")  # fmt: skip
 # One test whose measured time is a constant, so that a run differs from another only where the file was edited.

@@ -137,7 +137,7 @@ def test_header_line_leaves_out_missing_facts():
 
 # The hook, in a separate pytest run
 CONFTEST = """
-pytest_plugins = ["fixtures.plugins.machine_info"]
+pytest_plugins = ["twins.plugins.machine_info"]
 def pytest_addoption(parser):
     parser.addoption("--run-device")
 """

@@ -77,7 +77,7 @@ def test_onnxruntimes_version_is_read_from_the_file_that_would_be_imported(monke
 
 def test_collection_time_helpers_import_no_torch(root):
     code = (
-        "import sys; from fixtures.machine import facts, jetson;"
+        "import sys; from twins.machine import facts, jetson;"
         "facts.has_nvidia_gpu(), facts.torch_cuda_build(), jetson.is_jetson();"
         "print(sorted({'torch', 'tensorrt', 'psutil', 'PIL'} & set(sys.modules)))"
     )

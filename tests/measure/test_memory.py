@@ -141,7 +141,7 @@ def jetson(tmp_path, monkeypatch):
         (tmp_path / "meminfo.new").replace(tmp_path / "meminfo")
 
     available(4000)
-    monkeypatch.setattr("fixtures.machine.jetson.is_jetson", lambda: True)
+    monkeypatch.setattr("twins.machine.jetson.is_jetson", lambda: True)
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
     return available
 
@@ -166,7 +166,7 @@ def test_a_device_whose_processes_nvml_hides_is_read_by_its_free_memory(monkeypa
     import torch
 
     free = [10_000 * MIB]
-    monkeypatch.setattr("fixtures.machine.jetson.is_jetson", lambda: False)
+    monkeypatch.setattr("twins.machine.jetson.is_jetson", lambda: False)
     monkeypatch.setattr(torch, "zeros", lambda *shape, device: None)
     monkeypatch.setattr(device_memory.nvml, "process_bytes", lambda run_device, pid: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[0], 20_000 * MIB))

@@ -53,11 +53,11 @@ def test_calibrated_weights_are_made_once_and_cached(quick, tmp_path):
 @pytest.mark.parametrize(
     ("where", "value"),
     [
-        ("fixtures.models.weights.RECIPE", "other"),
-        ("fixtures.models.weights.SEED", 1),
+        ("twins.models.weights.RECIPE", "other"),
+        ("twins.models.weights.SEED", 1),
         ("torch.__version__", "2.99.1"),
         ("torchvision.__version__", "0.99"),
-        ("fixtures.images.folder.digest", lambda photographs: "other photographs"),
+        ("twins.images.folder.digest", lambda photographs: "other photographs"),
     ],
     ids=["recipe", "seed", "torch", "torchvision", "photographs"],
 )
@@ -86,7 +86,7 @@ def test_a_damaged_bundled_image_is_named(quick, tmp_path, monkeypatch):
     bundled.mkdir()
     (bundled / "labels.csv").write_text("file,imagenet_index,imagenet_name\nbee_01.jpg,309,bee\n")
     (bundled / "bee_01.jpg").write_bytes(b"no picture")
-    monkeypatch.setattr("fixtures.images.folder.BUNDLED", bundled)
+    monkeypatch.setattr("twins.images.folder.BUNDLED", bundled)
     with pytest.raises(UserError, match=r"bee_01.jpg, needed for calibrated weights, cannot be read: .*; restore"):
         weights_file(SMALL, decide("calibrated", [SMALL]), tmp_path / "cache")
 

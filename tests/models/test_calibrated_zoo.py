@@ -161,7 +161,7 @@ def test_two_processes_give_the_same_bits(name, made, tmp_path):
 
 
 def test_another_seed_gives_other_weights(monkeypatch, made, tmp_path):
-    monkeypatch.setattr("fixtures.models.weights.SEED", SEED + 1)
+    monkeypatch.setattr("twins.models.weights.SEED", SEED + 1)
     again = weights_file(MODELS["alexnet"], CALIBRATED, tmp_path)
     assert again.digest != made["made"]["alexnet"]["digest"]
 

@@ -74,7 +74,7 @@ def test_without_its_packages_the_remedy_is_named(monkeypatch):
 def test_a_user_s_model_cannot_take_its_name(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        "from fixtures.models.zoo import ModelSpec\n"
+        "from twins.models.zoo import ModelSpec\n"
         "MINE = ModelSpec('efficientnet_lite0', builder=list, preprocess=list)\n"
     )
     with pytest.raises(UserError, match="is in the zoo already"):

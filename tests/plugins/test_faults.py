@@ -223,8 +223,8 @@ def test_waiting_for_a_worker_counts_as_progress(monkeypatch):
             waiting(0.1, "building")
         return "done"
 
-    monkeypatch.setattr("fixtures.run.process.run", run)
-    monkeypatch.setattr("fixtures.run.session.progress", lambda config, title: nullcontext(lambda seconds, stage: None))
+    monkeypatch.setattr("twins.run.process.run", run)
+    monkeypatch.setattr("twins.run.session.progress", lambda config, title: nullcontext(lambda seconds, stage: None))
     session = SimpleNamespace(config=None, settings=SimpleNamespace(model_files=(), case_timeout_s=0.3))
     with watchdog.watching(0.3):
         assert Session.work(session, "build", print) == "done"

@@ -62,7 +62,7 @@ def hanging(pytester, root, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(root))
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(CASES)
-    plugins = ("no:cacheprovider", "no:hypothesispytest", "fixtures.plugins.faults", "fixtures.plugins.run_json")
+    plugins = ("no:cacheprovider", "no:hypothesispytest", "twins.plugins.faults", "twins.plugins.run_json")
     clock = time.monotonic()
     done = pytester.runpytest_subprocess(*(f"-p{plugin}" for plugin in plugins), "--benchmark-json", "out.json")
     assert time.monotonic() - clock < 50, "something slept to its end"

@@ -38,6 +38,6 @@ def test_no_workers_and_tests_of_another_folder_go_on(suite, root, pytester, mon
     pytester.makepyfile("def test_other(): pass")
     monkeypatch.setenv("PYTHONPATH", str(root))
     ours = ("options", "one_process", "run_json")
-    loaded = [word for name in ours for word in ("-p", f"fixtures.plugins.{name}")]
+    loaded = [word for name in ours for word in ("-p", f"twins.plugins.{name}")]
     result = pytester.runpytest_subprocess(*loaded, "-p", "no:hypothesispytest", "-n", "1", "--benchmark-json=new.json")
     assert result.parseoutcomes() == {"passed": 1}

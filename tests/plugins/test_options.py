@@ -36,7 +36,7 @@ def read(tmp_path, pytester):
 
     def settings(*arguments):
         cache = () if "--engine-dir" in arguments else ("--engine-dir", str(tmp_path / "engines"))
-        return run_settings.settings(pytester.parseconfig("-p", "fixtures.plugins.options", *cache, *arguments))
+        return run_settings.settings(pytester.parseconfig("-p", "twins.plugins.options", *cache, *arguments))
 
     return settings
 

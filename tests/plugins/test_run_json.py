@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.plugins import run_json, saved_outputs
 
-PLUGIN = ("-p", "fixtures.plugins.run_json", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
+PLUGIN = ("-p", "twins.plugins.run_json", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
           "--benchmark-warmup=off",
           "--benchmark-min-rounds=2")  # fmt: skip
 
@@ -121,14 +121,14 @@ def test_a_disk_that_fills_at_the_end_fails_the_run_in_one_line(pytester):
     pytester.makeconftest(
         """
         import errno, os
-        import fixtures.plugins.run_json
-        write = fixtures.plugins.run_json.write_whole
+        import twins.plugins.run_json
+        write = twins.plugins.run_json.write_whole
         def full(path, data):
             if path.resolve().parent == path.cwd(): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             write(path, data)
-        fixtures.plugins.run_json.write_whole = full
+        twins.plugins.run_json.write_whole = full
         def pytest_unconfigure(config):
-            print("endings:", fixtures.plugins.run_json.record_of(config).endings)
+            print("endings:", twins.plugins.run_json.record_of(config).endings)
         """
     )
     (pytester.path / "out.json.unfinished").write_text("of the cases before")

@@ -107,26 +107,26 @@ BUILDING += [
 @pytest.mark.parametrize("name", BUILDING)
 def test_every_file_that_the_build_imports_counts(name, monkeypatch):
     before, read = engine_key.recipe(TWIN), Path.read_bytes
-    changed = engine_key.FIXTURES / name
+    changed = engine_key.PACKAGE / name
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path == changed else b""))
     assert engine_key.recipe(TWIN) != before
 
 
 @pytest.mark.parametrize("name", ["backends/torch2trt.py", "run/session.py", "tolerances/outputs.py"])
 def test_other_files_do_not_count(name):
-    files = engine_key.sources("fixtures.backends.onnxruntime", "fixtures.models.cores")
-    assert engine_key.FIXTURES / name not in files
+    files = engine_key.sources("twins.backends.onnxruntime", "twins.models.cores")
+    assert engine_key.PACKAGE / name not in files
 
 
 def test_python_itself_imports_nothing_that_is_left_out(root):
     code = (
-        "import sys, fixtures.onnx.export, fixtures.onnx.precision, fixtures.tensorrt.builder\n"
-        "import fixtures.tensorrt.engine\n"
-        "print(*(module.__file__ for name, module in sys.modules.items() if name[:9] == 'fixtures.'))"
+        "import sys, twins.onnx.export, twins.onnx.precision, twins.tensorrt.builder\n"
+        "import twins.tensorrt.engine\n"
+        "print(*(module.__file__ for name, module in sys.modules.items() if name[:6] == 'twins.'))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, check=True, text=True)
-    loaded = {Path(path) for path in done.stdout.split() if Path(path).name != "__init__.py"}
-    assert loaded <= set(engine_key.sources("fixtures.backends.tensorrt")) and len(loaded) > 6
+    loaded = {Path(path).resolve() for path in done.stdout.split() if Path(path).name != "__init__.py"}
+    assert loaded <= set(engine_key.sources("twins.backends.tensorrt")) and len(loaded) > 6
 
 
 def test_another_backend_s_file_does_not_count(monkeypatch):

@@ -93,7 +93,7 @@ def test_rounding_and_a_model_that_draws_at_random_build_nothing_again(running):
 def test_an_engine_without_eagers_outputs_is_built_again(running, monkeypatch):
     model, built = running
     with monkeypatch.context() as patched:
-        patched.setattr("fixtures.run.engine_key.write", lambda folder, model: None)
+        patched.setattr("twins.run.engine_key.write", lambda folder, model: None)
         opened(model)
     assert len(opened(model)) == 1 and len(built) == 2
 

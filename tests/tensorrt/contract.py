@@ -27,17 +27,17 @@ ROOT = Path(__file__).resolve().parents[2]
 ANY: Tuple[int, ...] = (10**6,)
 # Modules that touch TensorRT, and the first version with which they are not used; then those for TensorRT for RTX.
 MODULES = {
-    "fixtures.tensorrt.builder": ANY,
-    "fixtures.tensorrt.engine": ANY,
-    "fixtures.tensorrt.logger": ANY,
-    "fixtures.tensorrt.timing_cache": ANY,
-    "fixtures.backends.tensorrt": ANY,
-    "fixtures.backends.torch2trt": FIRST_WITHOUT_CALIBRATORS,
+    "twins.tensorrt.builder": ANY,
+    "twins.tensorrt.engine": ANY,
+    "twins.tensorrt.logger": ANY,
+    "twins.tensorrt.timing_cache": ANY,
+    "twins.backends.tensorrt": ANY,
+    "twins.backends.torch2trt": FIRST_WITHOUT_CALIBRATORS,
 }
 RTX_MODULES = {
-    **{name: ANY for name in MODULES if name.startswith("fixtures.tensorrt.")},
-    "fixtures.tensorrt.rtx": ANY,
-    "fixtures.backends.tensorrt_rtx": ANY,
+    **{name: ANY for name in MODULES if name.startswith("twins.tensorrt.")},
+    "twins.tensorrt.rtx": ANY,
+    "twins.backends.tensorrt_rtx": ANY,
 }
 # What the suite calls an object, and its class in TensorRT.
 OWNERS = {

@@ -80,7 +80,7 @@ def test_the_refusal_of_sockets_works(example):
 def added(tmp_path, line, monkeypatch):
     """Adds the models of a file that ends with this line."""
     monkeypatch.setattr(zoo, "MODELS", dict(zoo.MODELS))
-    head = "from fixtures.models import ModelSpec\nimport torch\nmine = {'builder': torch.nn.ReLU, 'preprocess': abs}\n"
+    head = "from twins.models import ModelSpec\nimport torch\nmine = {'builder': torch.nn.ReLU, 'preprocess': abs}\n"
     (tmp_path / "models.py").write_text(f"{head}{line}\n")
     add_models(tmp_path / "models.py")
     return zoo.MODELS

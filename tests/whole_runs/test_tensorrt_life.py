@@ -46,7 +46,7 @@ def test_it_fails_where_a_call_costs_too_much_or_ignores_its_stream(call_s, asid
     monkeypatch.setattr(bare, "median_s", lambda call: 0.5)
     monkeypatch.setattr(tensorrt_life, "on_a_side_stream", lambda *twin_and_batches: aside)
     monkeypatch.setattr(bare, "context", lambda trt, path, example: (None, []))
-    monkeypatch.setattr("fixtures.common.replay.Replay", lambda twin, example: twin)
+    monkeypatch.setattr("twins.common.replay.Replay", lambda twin, example: twin)
     assert tensorrt_life.main([]) is good
     printed = capsys.readouterr().out
     assert (f"ratio {call_s:.3f}" if not aside else "on a side stream") in printed and ("FAILED" in printed) is not good

@@ -1,4 +1,4 @@
-"""python -m fixtures.compare: cases that vanished, were skipped or failed, and figures that are missing."""
+"""python -m twins.compare: cases that vanished, were skipped or failed, and figures that are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m fixtures.compare --outputs: the golden outputs of two runs, number by number."""
+"""python -m twins.compare --outputs: the golden outputs of two runs, number by number."""
 
 from __future__ import annotations
 

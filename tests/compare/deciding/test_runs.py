@@ -1,4 +1,4 @@
-"""python -m fixtures.compare: what makes a regression, histories, reports, and the exit codes."""
+"""python -m twins.compare: what makes a regression, histories, reports, and the exit codes."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path, root):
     paths = [str(data.write(tmp_path, f"{i}.json", data.document(seed=i))) for i in range(2)]
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "fixtures.compare", *paths]
+    command = [sys.executable, "-m", "twins.compare", *paths]
     done = subprocess.run(command, cwd=root, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""python -m fixtures.compare: what cannot be compared, exit code 2, and what may differ."""
+"""python -m twins.compare: what cannot be compared, exit code 2, and what may differ."""
 
 from __future__ import annotations
 

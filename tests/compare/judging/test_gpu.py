@@ -1,4 +1,4 @@
-"""python -m fixtures.compare where the GPU decides how long a call takes: its own kernel is the control, not eager."""
+"""python -m twins.compare where the GPU decides how long a call takes: its own kernel is the control, not eager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m fixtures.compare on noise, a machine that changed, and an unstable one."""
+"""python -m twins.compare on noise, a machine that changed, and an unstable one."""
 
 from __future__ import annotations
 
