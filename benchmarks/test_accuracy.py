@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from twins.backends import REFERENCE
 from twins.checks.repeatability import title
 from twins.judge.accuracy import accuracy, accuracy_drop
 from twins.judge.verdict import assert_verdict
@@ -17,7 +16,7 @@ def test_accuracy(model, twin, session):
         pytest.skip("the images have no labels")
     logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     ours, eagers = accuracy(logits, model.labels), accuracy(reference, model.labels)
-    for name, figures in ((twin.name, ours), (REFERENCE, eagers)):
+    for name, figures in ((twin.name, ours), (model.reference_twin, eagers)):
         session.record.add("accuracy", model.name, name, **figures.as_dict())
     verdict = accuracy_drop(ours, eagers)
     assert_verdict(verdict, title(model, twin, verdict))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from twins.answers.classes import predictions
-from twins.backends import REFERENCE
 from twins.checks.repeatability import title
 from twins.judge.decisions import top1, top5_overlap
 from twins.judge.verdict import assert_verdict
@@ -19,6 +18,6 @@ def test_top1(model, twin, session, record):
     names = categories(model.spec)
     verdict = top1(logits, reference, twin.tolerance, model.photographs, names)
     record("agreement", **verdict.as_dict(), top5_overlap=top5_overlap(logits, reference).mean)
-    for name, outputs in ((REFERENCE, reference), (twin.name, logits)):
+    for name, outputs in ((model.reference_twin, reference), (twin.name, logits)):
         session.record.add("predictions", model.name, name, photographs=predictions(outputs, names, model.photographs))
     assert_verdict(verdict, title(model, twin, verdict))

@@ -90,9 +90,7 @@ def test_the_page_of_options_names_every_model(pages, root):
 def test_the_page_of_options_names_every_twin_that_must_be_asked_for(pages, root):
     page = pages[root / "docs" / "options.md"]
     taken = {twin for tier in backends.default_tiers() for twin in tier}
-    assert [
-        twin for twin in backends.TWINS if twin not in (*taken, backends.REFERENCE) and f"`{twin}`" not in page
-    ] == []
+    assert [twin for twin in backends.offered() if twin not in taken and f"`{twin}`" not in page] == []
 
 
 def test_the_page_of_the_json_names_every_key(pages, root):

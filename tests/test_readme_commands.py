@@ -23,6 +23,7 @@ RUN = {
     MINE: "--benchmark-max-time 0.1",
     "pytest benchmarks --images my_images --models resnet18": "-k photographs",
     f"{MINE} --twins onnxruntime_fp32 --trust-engine mine.onnx": "-k agreement",
+    "pytest benchmarks --reference mine.onnx --engine team.onnx": "-k agreement",
     f"{MINE} --benchmark-json base.json": "-k agreement",
     f"{MINE} --benchmark-json new.json --baseline base.json": "-k agreement",
     "python -m fixtures.compare base.json new.json --html report.html": "",
@@ -84,7 +85,7 @@ def test_a_command_that_is_wrong_is_found(command, root):
 
 @pytest.fixture(scope="module")
 def clone(root, readme, tmp_path_factory):
-    """A copy of the repository with what README's reader has beside it: my_models.py, my_images/ and mine.onnx."""
+    """A copy of the repository with what README's reader has beside it: my_models.py, my_images/ and ONNX files."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("fixtures", "benchmarks"):
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "validation"))
@@ -100,13 +101,14 @@ def clone(root, readme, tmp_path_factory):
 
 
 def export_mine(folder):
-    """mine.onnx, exported by torch with names that a reader may choose."""
+    """mine.onnx and team.onnx, exported by torch with names that a reader may choose."""
     import torch
 
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
-    names = {"input_names": ["images"], "output_names": ["logits"]}
-    torch.onnx.export(module, torch.zeros(1, 3, 32, 32), str(folder / "mine.onnx"), dynamo=False, **names)
+    for name, output in (("mine", "logits"), ("team", "scores")):
+        names = {"input_names": ["images"], "output_names": [output]}
+        torch.onnx.export(module, torch.zeros(1, 3, 32, 32), str(folder / f"{name}.onnx"), dynamo=False, **names)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Of torch's exporter.

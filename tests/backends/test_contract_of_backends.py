@@ -13,6 +13,7 @@ from fixtures.common.errors import UserError
 
 # Files that name packages with a backend's name: their versions, the reports that print them, what one of them drops.
 OF_PACKAGES = {
+    "fixtures/models/from_onnx/files.py",
     "fixtures/machine/facts.py",
     "fixtures/tensorrt/package.py",
     "fixtures/tensorrt/rtx.py",

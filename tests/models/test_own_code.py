@@ -53,7 +53,7 @@ def work(folder, files, path=""):
 
 def in_project(folder, path, model_file, cache):
     sys.path[:0] = [folder, *filter(None, [path])]
-    return worker.prepared((model_file,), weights_of, "mine", None, cache)
+    return worker.prepared((model_file,), None, weights_of, "mine", None, cache)
 
 
 PLAIN = {"my_models.py": MODEL_FILE.format(imports="from mynet import Net", build="return Net()"), "mynet.py": RELU}

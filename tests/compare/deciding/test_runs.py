@@ -144,8 +144,8 @@ def test_one_run_is_reported(compared):
     assert compared(document) == 0
     data.row(document, "cases", *TWIN).update(outcome="failed", reason="got 3")
     assert compared(document) == 1
-    assert compared.report["headline"] == "One run: 1 case failed"
-    assert "resnet18 tensorrt_fp16: failed" in compared.out
+    assert compared.report["headline"] == "3 twins agree, 1 fails: resnet18 tensorrt_fp16 (latency)"
+    assert "resnet18 tensorrt_fp16: latency failed" in compared.out
     assert "45.0 MiB" in compared.out
 
 

@@ -106,7 +106,8 @@ def test_pages_of_real_runs_fit_a_desk_and_a_phone(opened, root, width):
         page = opened(*[document] * count)
         page.command("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         assert page.run("return document.documentElement.scrollWidth") <= width
-        boxes = "[...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect())"
+        shown = "[...document.querySelectorAll('svg text')].filter(text => text.getClientRects().length)"
+        boxes = f"{shown}.map(text => text.getBoundingClientRect())"
         assert page.run(f"return Math.min(...{boxes}.map(box => box.height))") > 6
         text = page.run("return document.body.textContent")
         cases = {(bench["extra_info"]["model"], bench["extra_info"]["twin"]) for bench in document["benchmarks"]}
@@ -179,9 +180,21 @@ def test_on_paper_nothing_is_cut(opened):
 @pytest.mark.parametrize("documents", [1, 4])
 def test_one_run_and_a_history_open_without_an_error(opened, documents):
     page = opened(*(data.document(seed=seed) for seed in range(documents)))
-    assert page.run("return document.querySelectorAll('figure svg').length") == {1: 5, 4: 7}[documents]
-    drawn = "return [...document.querySelectorAll('figure svg')].every(svg => svg.getBoundingClientRect().height > 100)"
-    assert page.run(drawn)
+    # The charts of a single run are drawn twice: for a desk and for a phone.
+    assert page.run("return document.querySelectorAll('figure svg').length") == {1: 8, 4: 7}[documents]
+    shown = "[...document.querySelectorAll('figure svg')].filter(svg => svg.getClientRects().length)"
+    assert page.run(f"return {shown}.length") == {1: 4, 4: 7}[documents]
+    assert page.run(f"return {shown}.every(svg => svg.getBoundingClientRect().height > 100)")
+
+
+def test_charts_of_a_single_run_are_whole_on_a_phone(opened):
+    page = opened(data.document())
+    page.command("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=False)
+    shown = "[...document.querySelectorAll('figure svg')].filter(svg => svg.getClientRects().length)"
+    assert page.run(f"return {shown}.every(svg => svg.getBoundingClientRect().right <= 390)")
+    inside = "svg => [...svg.querySelectorAll('text')].every(text => text.getBoundingClientRect().right <= 390)"
+    assert page.run(f"return {shown}.every({inside})")
+    page.command("Emulation.clearDeviceMetricsOverride")
 
 
 def test_hostile_names_run_nothing_and_are_shown(opened):

@@ -158,7 +158,7 @@ def test_a_history_has_a_field_per_model_keyed_by_versions():
 
 def test_one_run_is_a_page_and_markdown_too():
     one = report(data.document())
-    assert "One run, compared with none" in html.render(one)
+    assert "4 twins agree" in html.render(one) and "## ✅ `4 twins agree`" in markdown.render(one)
     assert "| `resnet18 tensorrt_fp16` | 2.00 ms |" in markdown.render(one)
 
 
