@@ -19,7 +19,7 @@ MACHINE_INFO = """
     power_mode
 """.split()
 SUITE = """
-    schema reference agreement accuracy predictions startup builds end_to_end throughput detection segmentation
+    schema reference agreement accuracy predictions startup builds end_to_end throughput layers detection segmentation
     repeatability streams mutants clocks images weights cases
 """.split()
 ROWS = {
@@ -43,6 +43,10 @@ ROWS = {
         frame_p50_s frame_p95_s frame_p99_s frame_budget_s realtime realtime_fps stable unstable_reason
         answers""".split(),
 }
+# Of sections that only an option fills.
+OPTIONAL_ROWS = {
+    "layers": "model twin batch_size whole_s whole_is sum_s profiled_call_s missing calls layers".split(),
+}
 
 
 def missing_keys(document: Dict[str, Any]) -> Iterator[str]:
@@ -55,9 +59,8 @@ def missing_keys(document: Dict[str, Any]) -> Iterator[str]:
         yield "benchmarks: no row"
     for row in document.get("benchmarks", []):
         yield from _absent(f"{row['name']}.extra_info", row["extra_info"], EXTRA_INFO)
-    for section, keys in ROWS.items():
-        if not suite.get(section):
-            yield f"suite.{section}: no row"
+    yield from (f"suite.{section}: no row" for section in ROWS if not suite.get(section))
+    for section, keys in {**ROWS, **OPTIONAL_ROWS}.items():
         for row in suite.get(section, []):
             yield from _absent(f"suite.{section}[{row.get('model')} {row.get('twin')}]", row, keys)
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Validation of the tensorrt_rtx twins on a GPU, in three parts; run from the repository.
-# usage: bash benchmarks/validation/rtx.sh life|damage|models [pytest arguments]
+# Validation of the tensorrt_rtx twins on a GPU, in parts; run from the repository.
+# usage: bash benchmarks/validation/rtx.sh life|damage|models|layers [pytest arguments]
 #   life    engines of two models from build to batch profile, against bare calls and events by hand
 #   damage  whole runs of resnet18: cold, warm, cut engine, foreign kernels, replay, --build-twice, TF32 switched off
 #   models  the zoo, or what the arguments name, with every check; resnet50 in tf32 races on compute capability 9.0
+#   layers  time of each layer of three models, against the GPU time of a call; also what the engine inspector says
 # Run them in this order: damage starts from an empty cache. Figures go to the terminal, runs as JSON to $OUT (default:
 # here) under $NAME. Engines stay in $ENGINES between the parts. No part takes more than nine minutes: a run that would
 # is interrupted after $LIMIT_S seconds, and writes what it has.
@@ -55,5 +56,14 @@ PYTHON
 models)
     LINES_SHOWN=120 suite "${NAME:-models}" --twins "$twins" --benchmark-max-time 0.3 "$@"
     ;;
-*) echo "unknown part $part: life, damage or models"; exit 2 ;;
+layers)
+    LINES_SHOWN=12 suite layers --models resnet18,resnet50,mobilenet_v2 --twins "$twins" --benchmark-max-time 0.3 \
+        --layers -k "latency or layers" "$@"
+    sed -n '/= layers, slowest first =/,/= verdict =/p' "$out/rtx-layers.txt" | cut -c1-160
+    "$python" -m benchmarks.validation.layers report "$out/rtx-layers.json"
+    for twin in ${twins//,/ }; do
+        timeout 200 "$python" -m benchmarks.validation.layers inspect "$twin" "$out/rtx-inspected" resnet18 2>&1 | tail -3
+    done
+    ;;
+*) echo "unknown part $part: life, damage, models or layers"; exit 2 ;;
 esac

@@ -161,6 +161,8 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             trt.double.built = config
             facts = {"version": trt.__version__, "flags": flags, "network_flags": network._flags}
             facts["profile"] = config._profile._shapes if config._profile else {}
+            facts["verbosity"] = config.profiling_verbosity.name
+            trt.double.verbosities.append(facts["verbosity"])
             return IHostMemory(packed(facts, network._onnx.SerializeToString()))
 
     if numbers < (10,):

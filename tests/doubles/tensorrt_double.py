@@ -16,7 +16,7 @@ import weakref
 from typing import Any
 
 from fixtures.tensorrt.package import RTX
-from tests.doubles import builder_double, engine_double, rtx_double
+from tests.doubles import builder_double, engine_double, layers_double, rtx_double
 
 VERSIONS = ("8.4.1.5", "8.6.1", "10.3.0", "10.13.3.9", "11.4.0.106")
 RTX_VERSIONS = ("1.6.1.120", "1.7.1.116")
@@ -44,6 +44,7 @@ def make(version: str) -> types.ModuleType:
     _add_loggers(trt)
     builder_double.add(trt, numbers)
     engine_double.add(trt, numbers)
+    layers_double.add(trt)
     if name == RTX.module:
         rtx_double.add(trt)
     return trt

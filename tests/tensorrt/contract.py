@@ -30,6 +30,7 @@ MODULES = {
     "twins.tensorrt.builder": ANY,
     "twins.tensorrt.engine": ANY,
     "twins.tensorrt.logger": ANY,
+    "twins.tensorrt.profiling": ANY,
     "twins.tensorrt.timing_cache": ANY,
     "twins.backends.tensorrt": ANY,
     "twins.backends.torch2trt": FIRST_WITHOUT_CALIBRATORS,
@@ -45,6 +46,7 @@ OWNERS = {
     "config": "IBuilderConfig", "cache": "ITimingCache", "memory": "IHostMemory", "runtime": "Runtime",
     "engine": "ICudaEngine", "context": "IExecutionContext", "profile": "IOptimizationProfile",
     "network_input": "ITensor", "runtime_config": "IRuntimeConfig", "runtime_cache": "IRuntimeCache",
+    "inspector": "EngineInspector",
 }  # fmt: skip
 # What TensorRT gives that is no object of its own.
 PLAIN = {"at", "logger", "layers", "members"}
