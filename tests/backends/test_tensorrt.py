@@ -135,7 +135,9 @@ def test_one_engine_serves_every_batch_size_of_its_profile(trt, precision, tmp_p
     for count in (1, 2, 4):
         batch = photographs(count)
         assert relative_error(load(tensorrt, path, batch, precision)(batch), model(batch)) < TOLERANCE[precision]
-    with pytest.raises(UserError, match="takes no batches of 5: .*out of the profile; give the model a batch_profile"):
+    with pytest.raises(
+        UserError, match="takes no batches of 5 in that size: .*out of the profile; give the model a batch_profile"
+    ):
         load(tensorrt, path, photographs(5), precision)
 
 

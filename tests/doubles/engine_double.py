@@ -83,6 +83,7 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             self._engine = engine
             self._addresses: Dict[str, int] = {}
             self._axes: Dict[str, int] = {}
+            self._shapes: Dict[str, Tuple[int, ...]] = {}
             trt.double.alive.add(self)
 
         def _set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
@@ -92,10 +93,25 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
                 return False
             axes = self._engine._axes[name]
             self._axes.update({axis: size for axis, size in zip(axes, shape) if axis})
+            self._shapes = {}
             return True
 
         def _shape(self, port: Port) -> Tuple[int, ...]:
-            return tuple(self._axes.get(axis, size) for axis, size in zip(self._engine._axes[port[0]], port[2]))
+            shape = tuple(self._axes.get(axis, size) for axis, size in zip(self._engine._axes[port[0]], port[2]))
+            if port[1] or -1 not in shape:
+                return shape
+            return self._output_shapes().get(port[0], shape)
+
+        def _output_shapes(self) -> Dict[str, Tuple[int, ...]]:
+            """Shapes of outputs that follow from the inputs' height and width; empty until all inputs have a shape."""
+            import numpy
+
+            inputs = {port[0]: (self._shape(port), NUMPY[port[3].name]) for port in self._engine._ports if port[1]}
+            if not self._shapes and not any(-1 in shape for shape, _ in inputs.values()):
+                zeros = {name: numpy.zeros(shape, dtype) for name, (shape, dtype) in inputs.items()}
+                names = [port[0] for port in self._engine._ports if not port[1]]
+                self._shapes = {name: found.shape for name, found in zip(names, self._session.run(names, zeros))}
+            return self._shapes
 
         def _run(self, addresses: Dict[str, int], stream_handle: int) -> bool:
             if not isinstance(stream_handle, int):

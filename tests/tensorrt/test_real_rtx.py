@@ -114,6 +114,14 @@ def test_a_batch_profile_and_a_workspace_are_taken(tmp_path):
     assert written(tmp_path, example=photographs(2), batch_profile=(1, 2, 4), workspace_bytes=2**24)[1] > 5
 
 
+@pytest.mark.parametrize("precision", tensorrt_rtx.PRECISIONS)
+def test_an_engine_of_open_height_and_width_is_built(tmp_path, precision):
+    sizes = ((128, 128), (256, 256), (384, 512))
+    model = seeded("lraspp_mobilenet_v3_large")
+    path, layers = written(tmp_path, model, precision, photographs(size=256), sizes=sizes)
+    assert layers > 100 and path.stat().st_size > 10**6
+
+
 def test_progress_is_reported_by_the_real_builder(tmp_path, monkeypatch):
     from fixtures.tensorrt import builder
 

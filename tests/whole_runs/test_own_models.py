@@ -107,6 +107,8 @@ def added(tmp_path, line, monkeypatch):
         ("M = ModelSpec('mine', builder=torch.nn.ReLU, preprocess='abs')", "has a str as preprocess; give a function"),
         ("M = ModelSpec('mine', task='poetry', **mine)", "has the task 'poetry'; known are classification"),
         ("M = ModelSpec('mine', batch_profile=(4, 1, 8), **mine)", "has batch_profile (4, 1, 8); give fewest"),
+        ("M = ModelSpec('mine', sizes=((8, 8), (4, 9), (9, 9)), **mine)", "has sizes ((8, 8), (4, 9), (9, 9)); give"),
+        ("M = ModelSpec('mine', sizes=(8, 16), **mine)", "has sizes (8, 16); give smallest, optimal and largest"),
         ("M = ModelSpec('mine', tolerances={'fp17': 1}, **mine)", "no tolerance for precision 'fp17'"),
         ("M = ModelSpec('mine', tolerances={'fp16': -1}, **mine)", "give a positive number"),
         ("M = ModelSpec('mine', calibrated_tolerances={'fp16': -1}, **mine)", "give a positive number"),
