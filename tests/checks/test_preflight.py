@@ -99,6 +99,12 @@ REASONS = {
     "short_side": "short_side: images differ in size after preprocess: ",
     "two_arguments": "two_arguments: the model fails on one image, a batch of float32 1×3×16×16 and float32 1×3×16×16 "
     "(TypeError: ",
+    "random": "random: preprocess gives other values each time it is called for ",
+    "slip": "slip: preprocess fails on every image, first on anemone_fish_01.jpg (AttributeError: module ",
+    "raising": "raising: the model fails on one image, a batch of float32 1×3×16×16 (RuntimeError: my own error, at "
+    "wrong_models.py:",
+    "no_checkpoint": "weights of no_checkpoint failed: the builder of no_checkpoint failed (FileNotFoundError: [Errno "
+    "2] No such file or directory: 'no_such_file.pt', at wrong_models.py:",
     "twice": "twice is the name of two models, both in wrong_models.py",
     "other_each_time": "other_each_time: builder returns a different net on each call, with the same weights",
 }

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import pytest
 
 from fixtures.common.versions import release
+from fixtures.compare.__main__ import main
 from fixtures.compare.at_end import Asked, compare_at_end, other_machine
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
 from fixtures.compare.reading.document import run_of
@@ -119,10 +120,10 @@ everything = Asked(lambda model, twin: True)
 
 
 def test_the_end_of_a_run_is_compared_with_its_baseline():
-    code, lines = compare_at_end(BASE, data.document(seed=1), GATE, everything)
+    code, _, lines = compare_at_end(BASE, data.document(seed=1), GATE, everything)
     assert code == 0
     assert any("new: this run" in line for line in lines)
-    code, lines = compare_at_end(BASE, data.slow_down(data.document(seed=1), 1.2, *TWIN), GATE, everything)
+    code, _, lines = compare_at_end(BASE, data.slow_down(data.document(seed=1), 1.2, *TWIN), GATE, everything)
     assert code == 1
     assert not any("\x1b" in line or "\n" in line for line in lines)
 
@@ -131,13 +132,13 @@ def test_what_the_run_was_not_asked_for_is_named_and_not_missed():
     smaller = data.document(models=("resnet18",), twins=("tensorrt_fp16",), seed=1)
     assert compare_at_end(BASE, smaller, GATE, everything)[0] == 1
     asked = {"resnet18": ("", "eager_fp32", "tensorrt_fp16")}
-    code, lines = compare_at_end(BASE, smaller, GATE, Asked(lambda model, twin: twin in asked.get(model, ())))
+    code, _, lines = compare_at_end(BASE, smaller, GATE, Asked(lambda model, twin: twin in asked.get(model, ())))
     assert code == 0
     left_out = "resnet18 tensorrt_fp32, mobilenet_v2 eager_fp32, mobilenet_v2 tensorrt_fp32, mobilenet_v2 tensorrt_fp16"
-    assert lines[0] == f"Not compared, because this run was not asked for them: {left_out}"
+    assert " ".join(lines[:2]) == f"Not compared, because this run did not select these cases: {left_out}"
     assert not any("vanished" in line for line in lines)
     plain = run_of(data.plain(data.document()), "plain.json")
-    _, lines = compare_at_end(plain, data.plain(data.document(seed=1)), GATE, Asked(lambda model, twin: not model))
+    *_, lines = compare_at_end(plain, data.plain(data.document(seed=1)), GATE, Asked(lambda model, twin: not model))
     assert not any("Not compared" in line for line in lines)
 
 
@@ -157,11 +158,11 @@ def part(document, section="benchmarks"):
 
 
 def test_a_run_of_some_tests_is_compared_in_what_it_ran():
-    code, lines = compare_at_end(BASE, part(data.document(seed=1)), GATE, everything)
+    code, _, lines = compare_at_end(BASE, part(data.document(seed=1)), GATE, everything)
     assert code == 1 and any("vanished" in line for line in lines)
-    code, lines = compare_at_end(BASE, part(data.document(seed=1)), GATE, only("test_latency"))
+    code, _, lines = compare_at_end(BASE, part(data.document(seed=1)), GATE, only("test_latency"))
     assert code == 0, lines
-    assert lines[0] == "Not compared, because this run did not select them: test_agreement"
+    assert lines[0] == "Not compared, because this run did not select these tests: test_agreement"
     assert not any("vanished" in line or "figure missing" in line for line in lines)
     slower = data.slow_down(part(data.document(seed=1)), 1.2, *TWIN)
     assert compare_at_end(BASE, slower, GATE, only("test_latency"))[0] == 1
@@ -171,7 +172,7 @@ def test_a_run_of_some_tests_is_compared_in_what_it_ran():
 def test_a_test_that_was_selected_and_did_not_run_is_missed():
     lost = part(data.document(seed=1))
     lost["benchmarks"], lost["suite"]["cases"] = lost["benchmarks"][:-1], lost["suite"]["cases"][:-1]
-    code, lines = compare_at_end(BASE, lost, GATE, only("test_latency"))
+    code, _, lines = compare_at_end(BASE, lost, GATE, only("test_latency"))
     assert code == 1 and any("vanished" in line and "mobilenet_v2 tensorrt_fp16" in line for line in lines)
 
 
@@ -200,7 +201,7 @@ def test_pytest_s_own_selection_is_what_a_run_is_asked_for(pytester, options):
     base.write_text(json.dumps(document))
     some = pytester.runpytest_inprocess(*PLUGINS, "--baseline", "base.json", "--fail-on", "missing", *options)
     assert some.ret == 0, some.stdout.str()
-    some.stdout.fnmatch_lines(["Not compared, because this run did not select them: test_other*"])
+    some.stdout.fnmatch_lines(["Not compared, because this run did not select these tests: test_other*"])
     pytester.makepyfile(test_two=MEASURED)  # What is no longer there is missed, unless other tests were named.
     gone = pytester.runpytest_inprocess(*PLUGINS, "--baseline", "base.json", "--fail-on", "missing")
     assert gone.ret == 1
@@ -261,3 +262,32 @@ def test_a_baseline_that_cannot_be_read_is_refused_before_anything_runs(run, pyt
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: --baseline: absent.json: cannot be read: No such file or directory"])
     assert "passed" not in refused.stdout.str()
+
+
+def test_the_headline_comes_from_the_report_and_lines_fit_the_width():
+    slow = data.slow_down(data.document(seed=1), 1.3, *TWIN)
+    ended = compare_at_end(BASE, slow, GATE, only("test_latency"), width=70)
+    assert ended.headline.startswith("Regression: 1 finding; worst: resnet18 tensorrt_fp16, latency")
+    assert "--fail-on" not in ended.headline and max(map(len, ended.lines)) <= 70
+
+
+def test_an_interrupted_run_is_no_base_and_not_a_whole_run(run, pytester, capsys):
+    pytester.makepyfile(
+        test_two="""
+        def test_interrupted():
+            import pytest
+            pytest.exit("as Ctrl-C does")
+    """
+    )
+    whole, cut = pytester.path / "whole.json", pytester.path / "cut.json"
+    assert run("--benchmark-json", str(whole), "-k", "measured").ret == 0
+    assert run("--benchmark-json", str(cut)).ret == pytest.ExitCode.INTERRUPTED
+    assert [json.loads(path.read_text())["suite"]["interrupted"] for path in (whole, cut)] == [False, True]
+    refused = run("--baseline", str(cut), "-k", "measured")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: --baseline *cut.json is of a run that was interrupted: give a whole *"])
+    assert run("--baseline", str(cut), "-k", "measured", "--allow-different").ret == 0
+    capsys.readouterr()
+    assert main([str(whole), str(cut)]) == 2
+    assert "interrupted: no in the base, yes in the new run" in capsys.readouterr().out
+    assert main([str(cut)]) == 0 and "interrupted before its end: 1 benchmark measured" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from PIL import Image
 from fixtures.images import decoding
 from fixtures.images import folder as image_folder
 from fixtures.images.folder import Photograph
+from fixtures.images.labels import Label
 from tests.helpers.drawn import GREEN, picture
 
 
@@ -157,7 +158,7 @@ def test_digest_changes_only_with_name_label_and_content(tmp_path):
     assert before == image_folder.digest(folder_of(tmp_path / "two", 3)) and len(before) == 64
     assert before != image_folder.digest(photographs[:2])
     assert before != image_folder.digest(
-        [*photographs[:2], Photograph(photographs[2].path, "tabby", folder=tmp_path / "one")]
+        [*photographs[:2], Photograph(photographs[2].path, Label("tabby"), folder=tmp_path / "one")]
     )
     picture(photographs[0].path, GREEN)
     changed = image_folder.digest(photographs)

@@ -12,6 +12,7 @@ from fixtures.common.errors import UserError
 from fixtures.images import folder as image_folder
 from fixtures.images import labels
 from fixtures.images.folder import Photograph
+from fixtures.images.labels import Label
 from tests.helpers.drawn import picture
 
 
@@ -38,17 +39,17 @@ def test_flat_folder_is_unlabelled_and_sorted(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     found = image_folder.list_photographs(tmp_path)
     assert [photograph.name for photograph in found] == ["a.webp", "b.png", "c.tif", "d.bmp", "z.JPG"]
-    assert all(photograph.label_text is None for photograph in found)
+    assert all(photograph.written is None for photograph in found)
 
 
 def test_sub_folders_are_classes_however_deep(tmp_path):
     for name in ("goldfish/1.jpg", "goldfish/more/2.jpg", "tabby/1.jpg", ".cache/1.jpg", "3.jpg"):
         picture(tmp_path / name)
-    found = {photograph.name: photograph.label_text for photograph in image_folder.list_photographs(tmp_path)}
+    found = {photograph.name: photograph.written for photograph in image_folder.list_photographs(tmp_path)}
     assert found == {
-        "goldfish/1.jpg": "goldfish",
-        "goldfish/more/2.jpg": "goldfish",
-        "tabby/1.jpg": "tabby",
+        "goldfish/1.jpg": Label("goldfish"),
+        "goldfish/more/2.jpg": Label("goldfish"),
+        "tabby/1.jpg": Label("tabby"),
         "3.jpg": None,
     }
 
@@ -70,15 +71,19 @@ def test_labels_csv(tmp_path, encoding, header, first, second):
 
     text = "\r\n".join((header, row("a.jpg", first), "", row("dog/c.jpg", second), ""))
     found = image_folder.list_photographs(labels_csv(tmp_path, text, encoding))
-    assert [(photograph.name, photograph.label_text) for photograph in found] == [
-        ("a.jpg", first),
-        ("dog/c.jpg", second),
+    index = "index" in header.lower()
+    assert [(photograph.name, photograph.written) for photograph in found] == [
+        ("a.jpg", Label(first, index)),
+        ("dog/c.jpg", Label(second, index)),
     ]
 
 
 def test_index_takes_precedence_over_name_and_an_empty_cell_is_unlabelled(tmp_path):
     folder = labels_csv(tmp_path, "file,imagenet_name,imagenet_index\na.jpg,tabby,281\nb.jpg,,\n")
-    assert [photograph.label_text for photograph in image_folder.list_photographs(folder)] == ["281", None]
+    assert [photograph.written for photograph in image_folder.list_photographs(folder)] == [
+        Label("281", is_index=True),
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +183,9 @@ CATEGORIES = ("tench", "goldfish", "crane", "golden retriever", "Crane", "drake"
 
 
 def resolved(text: Optional[str]) -> Optional[int]:
-    (photograph,) = image_folder.resolve_labels([Photograph(Path("p.jpg"), text)], CATEGORIES)
+    (photograph,) = image_folder.resolve_labels(
+        [Photograph(Path("p.jpg"), text if text is None else Label(text))], CATEGORIES
+    )
     return photograph.label
 
 
@@ -218,18 +225,36 @@ NUMERIC = tuple(sorted(map(str, range(11))))  # As ImageFolder sorts folders: 0,
 
 @pytest.mark.parametrize("text, label", [("0", 0), ("10", 2), ("2", 3), ("9", 10)])
 def test_a_number_that_is_a_class_name_means_that_class(text, label):
-    assert labels.resolve([("p.jpg", text)], NUMERIC) == [label]
+    assert labels.resolve([("p.jpg", Label(text))], NUMERIC) == [label]
 
 
 @pytest.mark.parametrize("text, label", [("10", 9), ("0", 0), ("5", 4)])
 def test_a_number_that_is_not_a_class_name_is_an_index(text, label):
     """Classes are named 1 to 10: 0 can only be an index."""
-    assert labels.resolve([("p.jpg", text)], [str(number) for number in range(1, 11)]) == [label]
+    assert labels.resolve([("p.jpg", Label(text))], [str(number) for number in range(1, 11)]) == [label]
+
+
+@pytest.mark.parametrize("text", ["0", "2", "10"])
+def test_a_number_in_a_column_of_indices_is_an_index_even_if_it_is_a_class_name(tmp_path, text):
+    (image,) = image_folder.list_photographs(labels_csv(tmp_path, f"file,imagenet_index\na.jpg,{text}\n"))
+    (resolved,) = image_folder.resolve_labels([image], NUMERIC)
+    assert resolved.label == int(text) and NUMERIC[int(text)] != text or text == "0"
+
+
+def test_all_wrong_labels_are_one_line_and_each_is_named_once():
+    given = [("a.jpg", Label("hund")), ("b.jpg", Label("hund")), ("c.jpg", Label("katze")), ("d.jpg", Label("tench"))]
+    with pytest.raises(UserError) as caught:
+        labels.resolve(given, CATEGORIES)
+    text = str(caught.value)
+    assert text.startswith("label 'hund' of a.jpg is not a class") and text.endswith(
+        "1 more cannot be resolved: 'katze'"
+    )
+    assert text.count("hund") == 1 and "b.jpg" not in text
 
 
 def test_a_name_label_for_a_model_without_class_names_says_where_to_add_them():
     names = [str(index) for index in range(4)]
-    assert labels.resolve([("p.jpg", "3")], names) == [3]
+    assert labels.resolve([("p.jpg", Label("3"))], names) == [3]
     with pytest.raises(UserError, match="this model has no class names: add class_names to its ModelSpec") as error:
-        labels.resolve([("p.jpg", "dog")], names)
+        labels.resolve([("p.jpg", Label("dog"))], names)
     assert "order of its 4 outputs" in str(error.value) and "\n" not in str(error.value)

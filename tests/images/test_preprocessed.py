@@ -10,8 +10,8 @@ from fixtures.common.errors import ModelFault
 from fixtures.images import folder as image_folder
 from fixtures.images.decoding import UnreadableImage
 from fixtures.images.judged import Judged
-from fixtures.images.preprocessed import preprocessed
-from tests.helpers.drawn import picture
+from fixtures.images.preprocessed import preprocessed, varies
+from tests.helpers.drawn import picture, quarters
 
 SQUARE = transforms.Compose([transforms.Resize([16, 16]), transforms.ToTensor()])
 
@@ -69,12 +69,44 @@ def test_an_image_on_which_preprocessing_fails_is_left_out_by_name(tmp_path, bat
     judged.head(2)
     assert sum(len(batch) for batch in judged.batches(batch_size)) == 2
     ((left_out, reason),) = judged.unreadable
-    assert left_out.name == "b.png" and reason == "preprocessing fails on it (ValueError: too low)"
+    assert left_out.name == "b.png" and reason.startswith("preprocessing fails on it (ValueError: too low, at ")
+    assert "test_preprocessed.py:" in reason  # The user's own line.
+
+
+def test_a_preprocessing_that_fails_on_every_image_is_to_blame_and_no_image_is(tmp_path):
+    def slip(image):
+        return transforms.functional.rezise(image, [16, 16])
+
+    images = photographs(tmp_path)
+    (tmp_path / "b.png").write_bytes(b"no image")
+    judged = Judged(images, slip)
+    with pytest.raises(ModelFault) as error:
+        judged.head(1)
+    line = slip.__code__.co_firstlineno + 1
+    assert str(error.value).startswith("preprocess fails on every image, first on a.png (AttributeError: module ")
+    assert str(error.value).endswith(f"has no attribute 'rezise', at test_preprocessed.py:{line})")
+    assert [image.name for image, _ in judged.unreadable] == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    "last", [transforms.RandomHorizontalFlip(), transforms.RandomCrop(8), transforms.ColorJitter(0.5)]
+)
+def test_a_random_preprocessing_varies(tmp_path, last):
+    quarters().save(tmp_path / "a.jpg")
+    torch.manual_seed(0)
+    assert varies(tmp_path / "a.jpg", transforms.Compose([SQUARE, last]), 8)
+    assert not varies(tmp_path / "a.jpg", SQUARE, 8)
+
+
+def test_a_preprocessing_of_random_size_varies(tmp_path):
+    picture(tmp_path / "a.jpg")
+    sizes = iter(range(8, 99))
+    assert varies(tmp_path / "a.jpg", lambda image: SQUARE(image)[:, : next(sizes)], 8)
 
 
 def test_an_image_that_preprocessing_empties_is_left_out(tmp_path):
     picture(tmp_path / "a.png", size=(20, 20))
-    with pytest.raises(UnreadableImage, match="leaves nothing of it, 3×0×16"):
+    with pytest.raises(UnreadableImage, match=r"preprocessing fails on it \(leaves nothing of it, 3×0×16\)"):
         preprocessed(tmp_path / "a.png", lambda image: SQUARE(image)[:, 16:])
 
 

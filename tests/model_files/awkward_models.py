@@ -37,6 +37,13 @@ class Range(Plain):
         return super().forward((batch - batch.min()) / (batch.max() - batch.min()))
 
 
+class Twice(Plain):
+    """Its exported graph is another model."""
+
+    def forward(self, batch):
+        return super().forward(batch) * (2 if torch.onnx.is_in_onnx_export() else 1)
+
+
 class Mask(torch.nn.Module):
     def forward(self, batch):
         score = batch[:, :1] - batch[:, 1:2]
@@ -45,5 +52,5 @@ class Mask(torch.nn.Module):
 
 MODELS = [
     ModelSpec(module.__name__.lower(), task="tensor", builder=module, preprocess=PREPROCESS)
-    for module in (InPlace, Branch, Range, Mask, Plain)
+    for module in (InPlace, Branch, Range, Twice, Mask, Plain)
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torchvision.transforms import Compose, Resize, ToTensor
+from torchvision.transforms import Compose, RandomHorizontalFlip, Resize, ToTensor, functional
 
 from fixtures.models import ModelSpec
 
@@ -36,6 +36,14 @@ class OtherEachTime(torch.nn.Module):
     built = 0
 
 
+def fail(outputs):
+    raise RuntimeError("my own error")
+
+
+def load_nothing():
+    return torch.load("no_such_file.pt")
+
+
 def spec(name, after=lambda y: y, task="tensor", count=4, preprocess=SQUARE, **more):
     return ModelSpec(name, task=task, builder=lambda: Net(after, count), preprocess=preprocess, **more)
 
@@ -48,6 +56,10 @@ MODELS = [
     spec("bf16", lambda y: y.bfloat16()),
     spec("short_side", preprocess=Compose([Resize(16), ToTensor()])),
     spec("two_arguments", preprocess=lambda image: (SQUARE(image), SQUARE(image))),
+    spec("random", preprocess=Compose([SQUARE, RandomHorizontalFlip()])),
+    spec("slip", preprocess=lambda image: functional.rezise(image, [16, 16])),
+    spec("raising", fail),
+    ModelSpec("no_checkpoint", task="tensor", builder=load_nothing, preprocess=SQUARE),
     spec("twice"),
     spec("twice"),
     ModelSpec("other_each_time", task="tensor", builder=OtherEachTime, preprocess=SQUARE),

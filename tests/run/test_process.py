@@ -50,6 +50,19 @@ def warn(then):
         raise then
 
 
+def print_and(then):
+    print("from\x1b Python")
+    os.write(1, b"from native code\n" * 3)
+    os.write(2, b"an error\n")
+    if then:
+        raise then
+
+
+def print_and_die():
+    os.write(2, b"double free\n")
+    os.kill(os.getpid(), signal.SIGABRT)
+
+
 def die(number):
     os.kill(os.getpid(), number)
 
@@ -74,6 +87,18 @@ def reporting(steps):
 
 def run(task, *arguments, timeout_s=60.0, **options):
     return process.run(task, *arguments, title="the task", timeout_s=timeout_s, **options)
+
+
+def test_what_a_worker_prints_is_kept_for_its_failure_alone(capfd):
+    with pytest.raises(process.WorkerFailed) as error:
+        run(print_and, ValueError("bad"))
+    native = ["from native code"] * 3 + ["an error"]
+    assert sorted(error.value.printed) == sorted(["from\\x1b Python", *native])
+    with pytest.raises(process.WorkerFailed, match="crashed with SIGABRT") as error:
+        run(print_and_die)
+    assert error.value.printed == ["double free"]
+    run(print_and, None)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_unsupported_is_a_separate_error():

@@ -10,19 +10,46 @@ CHECKS = "agreement or startup or end_to_end or repeatability"
 
 
 @pytest.fixture(scope="module")
-def suite(root, run_pytest, tmp_path_factory, once):
-    """`suite` of the run's JSON."""
+def suites(root, run_pytest, tmp_path_factory, once):
+    """`suite` of the run's JSON, and that of a second run with the engine of the frozen branch in the cache."""
 
     def make():
         folder = tmp_path_factory.mktemp("awkward")
-        command = ["benchmarks", "-q", "-p", "no:cacheprovider", "-k", CHECKS, "--benchmark-disable"]
-        command += ["--model-file", str(root / "tests" / "model_files" / "awkward_models.py")]
-        command += ["--models", "inplace,branch,range,mask,plain", "--twins", "onnxruntime_fp32"]
-        command += ["--engine-dir", str(folder), "--benchmark-json", str(folder / "out.json")]
-        run_pytest(command)
-        return json.loads((folder / "out.json").read_text())["suite"]
+
+        def suite(models, checks):
+            command = ["benchmarks", "-q", "-p", "no:cacheprovider", "-k", checks, "--benchmark-disable"]
+            command += ["--model-file", str(root / "tests" / "model_files" / "awkward_models.py")]
+            command += ["--models", models, "--twins", "onnxruntime_fp32"]
+            command += ["--engine-dir", str(folder), "--benchmark-json", str(folder / "out.json")]
+            run_pytest(command)
+            return json.loads((folder / "out.json").read_text())["suite"]
+
+        return suite("inplace,branch,range,mask,plain", CHECKS), suite(
+            "branch,twice", "agreement or sensitivity or startup"
+        )
 
     return once("awkward_models", make)
+
+
+@pytest.fixture(scope="module")
+def suite(suites):
+    return suites[0]
+
+
+def test_an_engine_from_the_cache_brings_the_warnings_of_its_build(suites):
+    start = next(row for row in suites[1]["startup"] if row["twin"] == "onnxruntime_fp32")
+    agreement = next(row for row in suites[1]["agreement"] if row["model"] == "branch")
+    assert start["build_s"] is None and agreement["notes"] == [
+        note for row in suites[0]["agreement"] if row["model"] == "branch" for note in row["notes"]
+    ]
+    assert any("TracerWarning" in note for note in agreement["notes"])
+
+
+def test_mutants_of_a_twin_that_fails_itself_are_skipped_with_the_test_to_see(suites):
+    outcomes = {case["nodeid"].split("::")[1]: case for case in suites[1]["cases"]}
+    assert outcomes["test_agreement[twice-onnxruntime_fp32]"]["outcome"] == "failed"
+    skipped = outcomes["test_sensitivity[twice-onnxruntime_fp32]"]
+    assert skipped["outcome"] == "skipped" and skipped["reason"].endswith("fails itself; see test_agreement")
 
 
 def test_only_the_frozen_branch_fails(suite):

@@ -108,7 +108,7 @@ def test_what_cannot_be_taken_fails_once_in_one_line(odd, model, expected):
 def test_images_left_out_are_named_though_no_test_of_images_was_selected(odd):
     done, suite = odd
     reasons = {row["image"]: row["reason"] for row in suite["left_out_images"]}
-    assert reasons["narrow.png"] == "preprocessing fails on it (ValueError: too narrow)"
+    assert reasons["narrow.png"] == "preprocessing fails on it (ValueError: too narrow, at odd.py:13)"
     assert reasons["broken.jpg"].startswith("not a JPEG, PNG, WebP, BMP or TIFF image")
     for name in reasons:
         assert done.stdout.count(f"image left out: {name}: ") == 1

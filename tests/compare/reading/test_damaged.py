@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tracemalloc
 
@@ -123,3 +124,12 @@ def test_the_most_extreme_figures_that_are_read_can_be_drawn(seconds, error):
     data.row(new, "agreement", "resnet18", "tensorrt_fp16")["max_relative_error"] = error
     for documents in ((SMALL, new), (new, SMALL), (new,), (SMALL, new, new)):
         assert "<svg" in html.render(report(*documents, allow_different=True))
+
+
+@pytest.mark.parametrize("section", ["benchmarks", "agreement", "startup"])
+def test_a_second_row_for_the_same_case_is_refused_and_not_taken_for_the_first(section):
+    document = data.document()
+    rows = document["benchmarks"] if section == "benchmarks" else document["suite"][section]
+    rows.append(copy.deepcopy(rows[1]))
+    with pytest.raises(UserError, match=rf"{section}\[\d+\]: a second row for .*, after .*{section}\[1\]; keep "):
+        run_of(document, "run.json")
