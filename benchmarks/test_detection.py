@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from twins.answers.boxes import best_boxes
 from twins.checks import pictures
 from twins.checks.repeatability import title
 from twins.judge.detection import judge, stand_in_fault
 from twins.judge.verdict import assert_verdict
+from twins.models.zoo import categories
 from twins.tolerances.boxes import TABLE, recorded_only
 
 
@@ -19,7 +21,9 @@ def test_detection(model, twin, session, record, tmp_path):
     fault = stand_in_fault(eagers) if model.weights_kind == "calibrated" and model.sees_bundled else ""
     assert not fault, f"{model.name}: {fault}"
     verdict = judge(ours, eagers, TABLE[twin.precision], detector.limits, model.photographs)
-    record("detection", **verdict.as_dict())
+    place, names = model.photographs.index(verdict.worst), categories(model.spec)
+    said = {"reference": best_boxes(eagers[place], names), "twin": best_boxes(ours[place], names)}
+    record("detection", **verdict.as_dict(), worst_predictions=said)
     kept = pictures.keep(
         session.settings.save_detections, tmp_path, model, twin, verdict, pictures.drawing(model, twin)
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from twins.answers.masks import maps_of, masks_of
+from twins.answers.masks import largest_classes, maps_of, masks_of
 from twins.checks import pictures
 from twins.checks.repeatability import title
 from twins.judge.segmentation import judge_masks
 from twins.judge.verdict import assert_verdict
+from twins.models.zoo import categories
 from twins.tolerances.boxes import recorded_only
 from twins.tolerances.masks import TABLE
 
@@ -18,7 +19,9 @@ def test_segmentation(model, twin, session, record, tmp_path):
     """Pixels that change class, and the masks' mean IoU. A failure keeps a drawing of the worst image."""
     ours, eagers = masks_of(maps_of(twin.outputs)), masks_of(maps_of(model.reference))
     verdict = judge_masks(ours, eagers, TABLE[twin.precision], model.photographs)
-    record("segmentation", **verdict.as_dict())
+    place, names = model.photographs.index(verdict.worst), categories(model.spec)
+    said = {"reference": largest_classes(eagers[place], names), "twin": largest_classes(ours[place], names)}
+    record("segmentation", **verdict.as_dict(), worst_predictions=said)
     kept = pictures.keep(
         session.settings.save_detections, tmp_path, model, twin, verdict, pictures.drawing(model, twin)
     )

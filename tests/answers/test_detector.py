@@ -178,6 +178,7 @@ def test_a_disagreement_saves_a_drawing_of_the_worst_image(task, detector, segme
     case = segmenter if task == "segmentation" else detector
     model = types.SimpleNamespace(
         name="tiny",
+        reference_name="eager",
         spec=dataclasses.replace(case.spec, task=task),
         photographs=NAMES,
         judged=types.SimpleNamespace(readable=PHOTOGRAPHS),

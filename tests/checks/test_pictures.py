@@ -64,7 +64,8 @@ class Verdict:
     (False, True, []), (False, False, [2]), (True, True, [0, 1, 2, 3]), (True, False, [0, 1, 2, 3]),
 ])  # fmt: skip
 def test_a_failure_always_keeps_a_drawing_of_the_worst_image(asked, ok, drawn, tmp_path):
-    model, twin = types.SimpleNamespace(name="tiny", photographs=NAMES[:4]), types.SimpleNamespace(name="x")
+    model = types.SimpleNamespace(name="tiny", photographs=NAMES[:4], reference_name="eager")
+    twin = types.SimpleNamespace(name="x")
     seen = {}
 
     def draw(index, path):

@@ -27,7 +27,13 @@ def model(tmp_path):
     for place, grey in enumerate(GREYS):
         Image.new("RGB", (4, 4), (grey,) * 3).save(tmp_path / f"{place:02}.png")
     judged = Judged(image_folder.list_photographs(tmp_path), preprocess)
-    return SimpleNamespace(name="mine", judged=judged, run_device="cpu", session=SimpleNamespace(config=TERMINAL))
+    return SimpleNamespace(
+        name="mine",
+        reference_name="eager",
+        judged=judged,
+        run_device="cpu",
+        session=SimpleNamespace(config=TERMINAL),
+    )
 
 
 def preprocess(picture):

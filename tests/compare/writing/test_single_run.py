@@ -140,17 +140,22 @@ def test_an_image_that_changes_class_is_worse_than_any_error():
     assert (card.reference, card.twin) == ("bee 90.0 %", "fly 60.0 %")
 
 
-@pytest.mark.parametrize("section", ["detection", "segmentation"])
-def test_boxes_and_masks_say_what_is_wrong_there(section):
+@pytest.mark.parametrize(
+    ("section", "fields", "finding"),
+    [
+        ("detection", {"where": "a dog at 1, 2 is missing"}, "a dog at 1, 2 is missing"),
+        ("segmentation", {}, "share of the pixels that changed class: 0.001"),
+    ],
+)
+def test_boxes_and_masks_say_what_is_wrong_and_what_is_predicted_there(section, fields, finding):
     document = data.dense(data.document(), *TWIN)
     row = document["suite"][section][0]
-    row.update(worst="street.jpg", where="a dog at 1, 2 is missing") if section == "detection" else row.update(
-        worst="street.jpg"
-    )
+    row.update(worst="street.jpg", **fields)
     (card,) = worst.cards(report(document).runs[0])
-    assert card.image == "street.jpg"
-    expected = "a dog at 1, 2 is missing" if section == "detection" else "share of the pixels that changed class: 0.001"
-    assert card.finding == expected and card.twin == ""
+    assert (card.image, card.finding, card.twin) == ("street.jpg", finding, ""), "an older run lacks the predictions"
+    row["worst_predictions"] = {"reference": ["dog 0.92", "cat 0.40"], "twin": []}
+    (card,) = worst.cards(report(document).runs[0])
+    assert (card.reference, card.twin) == ("dog 0.92, cat 0.40", "nothing")
 
 
 def test_thumbnails_are_small_and_in_the_page(tmp_path):
