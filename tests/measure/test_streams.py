@@ -116,3 +116,53 @@ def test_a_rate_that_drops_shows_in_the_blocks_and_widens_the_interval():
 def test_streams_that_never_ran_together_have_no_rate():
     with pytest.raises(ValueError, match="did not run at the same time"):
         streams.summarise([steady(0.01, 10), steady(0.01, 10, start=1.0)])
+
+
+def test_on_a_gpu_each_call_runs_on_its_own_stream_and_waits_for_that_alone(monkeypatch):
+    import torch
+
+    done, local = [], threading.local()
+
+    class Stream:
+        def __init__(self, device):
+            self.name = f"{device} {len(made)}"
+            made.append(self)
+
+        def synchronize(self):
+            done.append((local.current, "waits for", self.name))
+
+        def wait_stream(self, other):
+            done.append((self.name, "follows", other))
+
+    @contextlib.contextmanager
+    def entered(stream):
+        local.current = stream.name
+        yield
+        local.current = None
+
+    made = []
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"{device} default")
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: Reusable(lambda: entered(stream)))
+    monkeypatch.setattr(torch.cuda, "synchronize", None)  # Would wait for every stream.
+    lanes = [streams.stream(lambda batch: (local.current, batch), "cuda:1") for _ in range(2)]
+    found = streams.outputs_of(lanes, [["a"], ["b"]], lambda outputs: outputs, in_step=True)
+    assert found == [[("cuda:1 0", "a")], [("cuda:1 1", "b")]]
+    assert done[:2] == [(f"cuda:1 {place}", "follows", "cuda:1 default") for place in range(2)]
+    assert sorted(done[2:]) == [(f"cuda:1 {place}", "waits for", f"cuda:1 {place}") for place in range(2)]
+    streams.timed(lanes, ["a", "b"], 0.0, 1, 1.0)
+    assert len(made) == 2, "a stream is used again: torch has 32 of them and then gives the first once more"
+
+
+class Reusable:
+    """torch.cuda.stream's block may be entered again."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __enter__(self):
+        self.block = self.make()
+        return self.block.__enter__()
+
+    def __exit__(self, *found):
+        return self.block.__exit__(*found)

@@ -14,6 +14,7 @@ from fixtures.checks.field import streams as check
 from fixtures.checks.repeatability import scales
 from fixtures.judge.field.streams import streams_agree
 from fixtures.judge.repeatability import Repeatability
+from fixtures.measure import streams
 from fixtures.mutants.outputs import UNTOUCHED
 
 BATCH = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -68,7 +69,7 @@ def model(images=6):
 
 def judged(runs, images=6):
     serial = check.serial_calls(right, model(images), len(runs))
-    calls = check.judged_calls(runs, serial, "cpu")
+    calls = check.judged_calls([streams.stream(run, "cpu") for run in runs], serial)
     return streams_agree(serial.outputs, calls, serial.names, scales(model().reference), STEADY)
 
 
