@@ -2,12 +2,13 @@
 
 From the repository's root, on a CPU or a GPU:
 
-    python -m benchmarks.validation.streams [--device cuda:0] [--twins X,Y] [--streams 1,2,4] [--json FILE] [MODEL ...]
+    python -m benchmarks.validation.streams [--device cuda:0] [--twins X,Y] [--streams 1,2,4] [--seconds 0.5]
+        [--json FILE] [MODEL ...]
 
 For each model, twin and number of streams the suite's timed calls and a bare loop of threads take turns, in blocks of
-half a second. A row holds if throughput and median latency differ by at most 5 %, all outputs are those of serial
-calls, and contexts that share one output buffer are refused. Exit code 1 if a row does not hold. docs/streams.md has
-what it printed.
+half a second; give slow models more, because a block's last calls have fewer beside them. A row holds if throughput and
+median latency differ by at most 5 %, all outputs are those of serial calls, and contexts that share one output buffer
+are refused. Exit code 1 if a row does not hold. docs/streams.md has what it printed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from twins.measure import streams
 from twins.models.zoo import find
 from twins.mutants.streams import STREAM_MUTANTS
 
-LIMIT, BLOCKS, BLOCK_S, SERIAL_CALLS = 0.05, 9, 0.5, 5
+LIMIT, BLOCKS, BLOCK_S, SERIAL_CALLS = 0.05, 9, 0.5, 5  # BLOCK_S: unless --seconds says otherwise
 KEYS, JUDGED = ("fps", "p50_s", "p95_s"), ("fps", "p50_s")
 MODELS, WITH_CONTEXT = ("resnet18", "mobilenet_v2"), ("tensorrt", "tensorrt_rtx")
 TITLES = "model|twin|streams|images/s|bare|ratio|p50 ms|bare|ratio|p95 ms|outputs as serial|shared buffer|".split("|")
@@ -76,12 +77,12 @@ def proven(case: Seeded, twin: str, asked: argparse.Namespace) -> Iterator[Dict[
             path = Path(folder, f"engine{module.ENGINE_SUFFIX or ''}")
             run = held.enter_context(closing(TWINS[twin].build(case.core, case.batch[:1], path, case.calibration)))
             for count in asked.streams:
-                yield {"streams": count, **measured(case, twin, run, path, count, asked.device)}
+                yield {"streams": count, **measured(case, twin, run, path, count, asked)}
     except Exception as error:  # noqa: BLE001  of any backend; the other rows still count
         yield {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "held": False}
 
 
-def measured(case: Seeded, twin: str, run: Any, path: Path, count: int, device: str) -> Dict[str, Any]:
+def measured(case: Seeded, twin: str, run: Any, path: Path, count: int, asked: argparse.Namespace) -> Dict[str, Any]:
     """Figures of so many streams beside the bare loop's, and the verdicts on outputs."""
     expected = to_numpy(TWINS[REFERENCE].build(case.core, case.batch[:1])(case.batch[:1]))
     model = SimpleNamespace(
@@ -89,7 +90,7 @@ def measured(case: Seeded, twin: str, run: Any, path: Path, count: int, device: 
         example=lambda rows: case.batch[:rows].clone(),
         photographs=case.names,
     )
-    running = SimpleNamespace(run=run, name=twin, run_device=TWINS[twin].runs_on(device))
+    running = SimpleNamespace(run=run, name=twin, run_device=TWINS[twin].runs_on(asked.device))
     serial = check.serial_calls(run, model, count)
     again = [(case.names[0], to_numpy(run(case.batch[:1].clone()))) for _ in range(SERIAL_CALLS)]
     seen = repeatability(again, scales(expected), case.tolerance(precision_of(twin)))
@@ -106,8 +107,8 @@ def measured(case: Seeded, twin: str, run: Any, path: Path, count: int, device: 
         verdict = judged(lanes)
         refused = [not judged(lanes_of(spoil(runs))) for spoil in STREAM_MUTANTS.values()] if count > 1 else []
         batches = [case.batch[:1].clone() for _ in runs]
-        calls, _alive = bare_threads(case, twin, run, path, count, device)
-        ours, theirs, ratios = by_turns(lanes, batches, calls)
+        calls, _alive = bare_threads(case, twin, run, path, count, asked.device)
+        ours, theirs, ratios = by_turns(lanes, batches, calls, asked.seconds)
     held_all = all(abs(ratios[key] - 1) <= LIMIT for key in JUDGED) and bool(verdict) and all(refused)
     return {
         "suite": ours,
@@ -120,20 +121,20 @@ def measured(case: Seeded, twin: str, run: Any, path: Path, count: int, device: 
     }
 
 
-def by_turns(lanes: Any, batches: Any, calls: List[Thread]) -> Tuple[Figures, Figures, Figures]:
+def by_turns(lanes: Any, batches: Any, calls: List[Thread], seconds: float) -> Tuple[Figures, Figures, Figures]:
     """(suite's figures, bare loop's, their ratios): medians over pairs of blocks, so that drift concerns both alike."""
     ours, theirs = [], []
     for _ in range(BLOCKS):
-        spans, _ = streams.timed(lanes, batches, BLOCK_S, 3, 10 * BLOCK_S)
+        spans, _ = streams.timed(lanes, batches, seconds, 3, 10 * seconds)
         load = streams.summarise(spans)
         ours.append((load.calls_per_s, load.p50_s, load.p95_s))
-        theirs.append(threads(calls))
+        theirs.append(threads(calls, seconds))
     ratios = [[mine / bares for mine, bares in zip(*pair)] for pair in zip(ours, theirs)]
     first, second, third = (dict(zip(KEYS, map(statistics.median, zip(*found)))) for found in (ours, theirs, ratios))
     return first, second, third
 
 
-def threads(calls: List[Thread]) -> Tuple[float, float, float]:
+def threads(calls: List[Thread], block_s: float) -> Tuple[float, float, float]:
     """A bare loop of threads: (calls per second, median and 95th percentile of a call's seconds)."""
     gate = threading.Barrier(len(calls) + 1)
     seconds: List[List[float]] = [[] for _ in calls]
@@ -157,12 +158,12 @@ def threads(calls: List[Thread]) -> Tuple[float, float, float]:
     for worker in workers:
         worker.start()
     gate.wait()
-    until[0] = time.perf_counter() + BLOCK_S
+    until[0] = time.perf_counter() + block_s
     gate.wait()
     for worker in workers:
         worker.join()
     together = sorted(taken for of_thread in seconds for taken in of_thread)
-    # Each thread's own rate: its last call ends after the half second, with the others already waiting perhaps.
+    # Each thread's own rate: its last call ends after the block, with the others already waiting perhaps.
     rate = sum(len(of_thread) / sum(of_thread) for of_thread in seconds)
     return rate, statistics.median(together), together[int(0.95 * (len(together) - 1))]
 
@@ -270,6 +271,7 @@ if __name__ == "__main__":
     parser.add_argument("--device", default="cpu", help="torch's name of it, such as cuda:0")
     parser.add_argument("--twins", type=_listed, metavar="X,Y", help="default: every one that can run here")
     parser.add_argument("--streams", type=lambda text: [int(count) for count in text.split(",")], default=[1, 2, 4])
+    parser.add_argument("--seconds", type=float, default=BLOCK_S, help="of a block")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     chosen.models = chosen.models or list(MODELS)

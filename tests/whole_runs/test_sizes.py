@@ -30,6 +30,8 @@ def suite(root, run_pytest, testrun_folder, tmp_path_factory):
 def dense(suite):
     done, out = suite("tiny_detector,tiny_segmenter", "-k", "sizes or sensitivity or agreement")
     assert done.returncode == 0, done.stdout
+    table = done.stdout.partition("= sizes: one engine")[2].partition("= verdict")[0]
+    assert table.count("as eager") == 6 and "48×48" in table and "80×112" in table
     return out
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from fixtures.compare.reading.load import load_file
 from fixtures.compare.reading.run import Name
+from fixtures.compare.writing import view
 
 TWIN = "onnxruntime_fp32"
 
@@ -61,6 +62,9 @@ def test_a_comparison_reads_them(steady):
     run = load_file(steady[1])
     assert Name("steady", TWIN, 1, "2_streams") in run.figures["host_context_bytes"]
     assert str(Name("steady", TWIN, 1, "2_streams")) == f"steady {TWIN} 2 streams"
+    metrics, rows = view.figures(run)
+    assert f"steady {TWIN} 2 streams" in {str(name) for name, _ in rows}
+    assert "host memory of a context" in [metric.title for metric in metrics]
 
 
 def test_without_the_option_nothing_of_it_is_collected(suite):

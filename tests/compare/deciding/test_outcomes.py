@@ -142,11 +142,19 @@ NOT_GATED = {
     "realtime_fps": ("end_to_end", {"realtime_fps": 12.0}),
     "mutants_unclaimed": ("mutants", {"not_claimed": ["a", "b"]}),
     "mutants_missed": ("mutants", {"refused": 11}),
+    "streams_fps": ("streams", {"throughput_fps": 300.0}),
+    "streams_p95_s": ("streams", {"latency_p95_s": 0.02}),
+    "streams_p99_s": ("streams", {"latency_p99_s": 0.02}),
+    "host_context_bytes": ("streams", {"host_context_bytes": 60 * data.MIB}),
+    "device_context_bytes": ("streams", {"device_context_bytes": 60 * data.MIB}),
+    "first_call_after_switch_s": ("sizes", {"first_call_after_switch_s": 0.4}),
 }
 GATES = {"load_s": "startup", "first_call_s": "startup", "precision_notes": "precision", "latency_p95_s": "tail",
          "latency_p99_s": "tail", "energy_per_image_j": "energy", "throughput_fps": "throughput",
          "realtime": "realtime", "realtime_fps": "throughput", "mutants_unclaimed": "mutants",
-         "mutants_missed": "mutants"}  # fmt: skip
+         "mutants_missed": "mutants", "streams_fps": "streams", "streams_p95_s": "streams", "streams_p99_s": "streams",
+         "host_context_bytes": "streams", "device_context_bytes": "streams",
+         "first_call_after_switch_s": "startup"}  # fmt: skip
 
 
 def complete(seed=0):
@@ -156,6 +164,10 @@ def complete(seed=0):
     document["suite"]["throughput"] = [{**named, "throughput_fps": 500.0, "out_of_memory": None}]
     document["suite"]["end_to_end"] = [{**named, "realtime": True, "realtime_fps": 220.0}]
     document["suite"]["mutants"] = [{**named, "refused": 13, "total": 13, "not_claimed": []}]
+    memory = {"host_context_bytes": 40 * data.MIB, "device_context_bytes": 40 * data.MIB}
+    speed = {"throughput_fps": 900.0, "latency_p95_s": 0.005, "latency_p99_s": 0.006, "stable": True}
+    document["suite"]["streams"] = [{**named, "streams": 4, **speed, **memory}]
+    document["suite"]["sizes"] = [{**named, "first_call_after_switch_s": 0.05, "max_relative_error": 1e-5}]
     data.row(document, "agreement", *TWIN)["precision_note"] = ""
     data.benchmark(document, *TWIN)["extra_info"].update(latency_p99_s=0.0024, energy_per_image_j=1.0)
     return document
@@ -189,6 +201,22 @@ def test_a_twin_that_begins_to_vary_from_call_to_call_is_a_regression(compared, 
     assert compared(base, new) == regressed
     assert compared.verdict("spread") == ("WORSE" if regressed else "SAME")
     assert compared(data.document(), new) == 0, "an older run does not know"
+
+
+def test_times_of_streams_that_were_unstable_are_not_compared_and_their_memory_is(compared):
+    new = complete(seed=1)
+    slow = {"throughput_fps": 100.0, "latency_p95_s": 0.05, "stable": False, "host_context_bytes": 90 * data.MIB}
+    data.row(new, "streams", *TWIN).update(slow)
+    assert compared(complete(), new, options=("--fail-on", "streams")) == 1
+    assert compared.verdict("host_context_bytes") == "WORSE"
+    assert "streams_fps" not in {found["metric"] for found in compared.report["judgements"]}
+
+
+@pytest.mark.parametrize("error", [1e-3, None])
+def test_an_error_at_another_size_is_a_regression(compared, error):
+    new = complete(seed=1)
+    data.row(new, "sizes", *TWIN)["max_relative_error"] = error
+    assert compared(complete(), new) == 1 and compared.verdict("sizes_error") == "WORSE"
 
 
 def test_a_batch_size_that_runs_out_of_memory_is_worse(compared):
