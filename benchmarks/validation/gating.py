@@ -32,7 +32,7 @@ from twins.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate  # noqa: E4
 from twins.compare.judging.verdict import WORSE  # noqa: E402
 from twins.compare.reading.load import load_file  # noqa: E402
 from twins.compare.reading.merge import merge  # noqa: E402
-from twins.compare.reading.metrics import LATENCY, SCALARS, Metric  # noqa: E402
+from twins.compare.reading.metrics import GPU_TIME, LATENCY, SCALARS, Metric  # noqa: E402
 from twins.compare.reading.run import Blocks, Name, Run, Timing  # noqa: E402
 
 TESTS = "latency,end_to_end"
@@ -82,11 +82,18 @@ def judge(folder: Path) -> None:
     print("| pairs of equal runs | comparisons | false alarms | figures unsure |\n|---|---|---|---|")
     for title, pairs in kinds.items():
         print(f"| {title} | {len(pairs)} | {false_alarms(pairs)} |")
-    for test in TIMED:
-        print(f"\n| {test}: found WORSE | " + " | ".join(f"+{factor - 1:.1%}" for factor in SLOW_DOWNS) + " |")
+    asked = [(test, LATENCY) for test in TIMED] + [(TIMED[0], GPU_TIME)]
+    for test, metric in asked:
+        if not any(name.test == test for name in runs[0].timed(metric)):
+            continue
+        print(
+            f"\n| {test}, {metric.title}: found WORSE | "
+            + " | ".join(f"+{factor - 1:.1%}" for factor in SLOW_DOWNS)
+            + " |"
+        )
         print("|---" * (1 + len(SLOW_DOWNS)) + "|")
         for title, pairs in kinds.items():
-            found = [slow_downs_found(pairs, factor, test) for factor in SLOW_DOWNS]
+            found = [slow_downs_found(pairs, factor, test, metric) for factor in SLOW_DOWNS]
             print(f"| {title} | {' | '.join(share([word for word, _ in each]) for each in found)} |")
             print(f"| … both runs stable | {' | '.join(share([w for w, still in e if still]) for e in found)} |")
     for metric in SCALARS:
@@ -132,9 +139,9 @@ def false_alarms(pairs: Sequence[Pair]) -> str:
     return f"{len(alarms)} = {len(alarms) / len(pairs):.1%}{named} | {numpy.mean(unsure):.1f}"
 
 
-def slow_downs_found(pairs: Sequence[Pair], factor: float, test: str) -> List[Tuple[bool, bool]]:
-    """Of slow-downs, one twin after the other, whether each makes the comparison a regression of its latency in this
-    test, and whether both runs call themselves stable."""
+def slow_downs_found(pairs: Sequence[Pair], factor: float, test: str, metric: Metric) -> List[Tuple[bool, bool]]:
+    """Of slow-downs, one twin after the other, whether each makes the comparison a regression by this metric of this
+    test, and whether both runs call the timing stable."""
     found = []
     for index, (base, new) in enumerate(pairs):
         timed = [name for name in twins(new) if name.test == test]
@@ -143,9 +150,9 @@ def slow_downs_found(pairs: Sequence[Pair], factor: float, test: str) -> List[Tu
         held = {kind: part for kind, part in kinds.items() if name in part}
         slow = replace(new, **{kind: {**part, name: slowed(part[name], factor)} for kind, part in held.items()})
         report = compared((base, slow))
-        (latency,) = [j for j in report.comparison.judgements if (j.name, j.metric) == (name, LATENCY)]
-        still = not (base.timings[name].unstable or new.timings[name].unstable)
-        found.append((latency.verdict == WORSE and report.decision.exit_code == REGRESSION, still))
+        (judged,) = [j for j in report.comparison.judgements if (j.name, j.metric) == (name, metric)]
+        still = not (base.timed(metric)[name].unstable or new.timed(metric)[name].unstable)
+        found.append((judged.verdict == WORSE and report.decision.exit_code == REGRESSION, still))
     return found
 
 

@@ -1,4 +1,4 @@
-"""How often a comparison with --remeasure is right, on the real runs that gating.py collects; results in docs/gating.md.
+"""How often a comparison with --remeasure is right, on real runs that gating.py collects; results in docs/gating.md.
 
     python benchmarks/validation/remeasuring.py RUNS-FOLDER
 
@@ -24,12 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.validation.gating import GATE, SLOW_DOWNS, share, slowed, twins  # noqa: E402
-from fixtures.compare.deciding.gate import NO_REGRESSION, REGRESSED, UNDECIDED  # noqa: E402
-from fixtures.compare.deciding.report import Report, make_report  # noqa: E402
-from fixtures.compare.judging.verdict import WORSE  # noqa: E402
-from fixtures.compare.reading.load import load_file  # noqa: E402
-from fixtures.compare.reading.run import Name, Run  # noqa: E402
-from fixtures.compare.remeasure import remeasured  # noqa: E402
+from twins.compare.deciding.gate import NO_REGRESSION, REGRESSED, UNDECIDED  # noqa: E402
+from twins.compare.deciding.report import Report, make_report  # noqa: E402
+from twins.compare.judging.verdict import WORSE  # noqa: E402
+from twins.compare.reading.load import load_file  # noqa: E402
+from twins.compare.reading.run import Name, Run  # noqa: E402
+from twins.compare.remeasure import remeasured  # noqa: E402
 
 # Seconds that `pytest benchmarks/test_latency.py benchmarks/test_end_to_end.py` takes to start, and for each case, on
 # the two cores of docs/gating.md with a warm cache.
@@ -49,8 +49,11 @@ def compared(runs: Sequence[Run], slow: Optional[Name], factor: float, budget_s:
         spent[1] += 1
         run = next(later)
         models = {name.model for name in names}
-        run = replace(run, timings={name: part for name, part in run.timings.items() if name.model in models},
-                      gpu_times={name: part for name, part in run.gpu_times.items() if name.model in models})  # fmt: skip
+        kinds = {"timings": run.timings, "gpu_times": run.gpu_times}
+        asked = {
+            kind: {name: part for name, part in parts.items() if name.model in models} for kind, parts in kinds.items()
+        }
+        run = replace(run, **asked)
         return slower(run, slow, factor) if folder == NEW else run
 
     report = remeasured(

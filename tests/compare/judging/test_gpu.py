@@ -141,13 +141,25 @@ def test_a_wall_clock_that_moved_alone_is_the_hosts(tmp_path, capsys):
     assert found["device_p50_s"]["verdict"] == "SAME"
 
 
-def test_contention_for_the_cpu_does_not_disturb_the_gpus_time(tmp_path, capsys):
+@pytest.mark.parametrize("reason", ["others took 28% of the CPU", "GPU's control kernel -6%; drifted by -25%"])
+def test_what_disturbed_the_calls_does_not_disturb_the_gpus_time(tmp_path, capsys, reason):
     new = with_gpu_time(1.06e-3, wall=1.4)
-    data.benchmark(new, *TWIN)["extra_info"].update(stable=False, unstable_reason="others took 28% of the CPU")
+    data.benchmark(new, *TWIN)["extra_info"].update(stable=False, unstable_reason=reason)
     code, found = gpu_time(tmp_path, capsys, with_gpu_time(1e-3, seed=0), new)
     assert code == 1 and found["device_p50_s"]["verdict"] == "WORSE" and found["latency_p50_s"]["verdict"] == "UNSURE"
     data.benchmark(new, *TWIN)["extra_info"].update(unstable_reason="GPU throttled: power cap")
     assert gpu_time(tmp_path, capsys, with_gpu_time(1e-3, seed=0), new)[1]["device_p50_s"]["verdict"] == "UNSURE"
+
+
+def test_the_control_of_the_gpus_time_is_the_kernel_as_it_was_last(tmp_path, capsys):
+    """The blocks of the GPU's time are measured after the calls: the kernel before them says nothing."""
+    base, new = with_gpu_time(1e-3, seed=0), with_gpu_time(1.1e-3)
+    for run, (before_s, after_s) in ((base, (6e-4, 4e-4)), (new, (4e-4, 4.4e-4))):
+        moments = {"before": {"control_s": before_s}, "after": {"control_s": after_s}}
+        run["suite"]["clocks"] = {" ".join((*TWIN, "1")): moments}
+    code, found = gpu_time(tmp_path, capsys, base, new)
+    assert code == 0 and found["device_p50_s"]["verdict"] != "WORSE"
+    assert "the GPU's control kernel moved by +10.0%" in found["device_p50_s"]["note"]
 
 
 def test_a_gpu_time_that_is_gone_is_missing(tmp_path, capsys):
