@@ -92,9 +92,10 @@ def test_rtx_follows_every_change_of_size_in_each_context(version, monkeypatch, 
     check(further)
 
 
-def test_onnx_runtime_follows_every_change_of_size(tmp_path):
-    twin, _ = built(onnxruntime, tmp_path, model(), "fp32", image(SIZES[1]), OPTIONS)
-    check(twin)
+@pytest.mark.parametrize("precision, limit", [("fp32", 1e-5), ("int8", 0.1)])
+def test_onnx_runtime_follows_every_change_of_size(precision, limit, tmp_path):
+    twin, _ = built(onnxruntime, tmp_path, model(), precision, image(SIZES[1]), OPTIONS)
+    check(twin, limit)
 
 
 def test_sizes_and_batches_may_both_be_open(newest, tmp_path):
