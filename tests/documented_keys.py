@@ -20,7 +20,7 @@ MACHINE_INFO = """
 """.split()
 SUITE = """
     schema reference agreement accuracy predictions startup builds end_to_end throughput layers detection segmentation
-    repeatability streams sizes mutants clocks images weights cases interrupted
+    repeatability streams sizes mutants clocks images weights cases interrupted options
 """.split()
 ROWS = {
     "reference": """model twin batch_asked batch_dependent batch_change batch_limit batch_error changes_input

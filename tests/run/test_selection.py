@@ -10,6 +10,7 @@ import pytest
 
 from fixtures.common.errors import UserError
 from fixtures.run.selection import expanded
+from fixtures.run.settings import repeated
 
 AMONG = ("alexnet", "resnet18", "resnet50", "my_resnet")
 
@@ -48,3 +49,17 @@ def test_without_timm_its_family_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="timm is not installed; pip install timm"):
         expanded(("timm/mobilenetv4*",), AMONG)
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["benchmarks", "--models", "resnet18", "-k", "latency", "-q"], []),
+        (["--model-file", "a b.py", "--model-file=c.py"], ["--model-file", "a b.py", "--model-file=c.py"]),
+        (["--images=/data", "--twins", "x", "--weights", "calibrated"], ["--images=/data", "--weights", "calibrated"]),
+        (["--tensorrt-replay", "--trust-engine", "m.onnx"], ["--tensorrt-replay", "--trust-engine", "m.onnx"]),
+        (["--benchmark-json", "out.json", "--baseline", "b.json"], []),
+    ],
+)
+def test_the_options_that_a_repetition_needs_are_kept_as_they_were_given(words, expected):
+    assert repeated(words) == expected

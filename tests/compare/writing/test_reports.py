@@ -242,6 +242,14 @@ def test_the_terminal_shows_the_verdict_first_and_gated_rows_before_others():
     assert "\x1b[" in "".join(terminal.render(report(data.document(), regression()), colour=True))
 
 
+def test_the_command_that_measures_again_has_the_options_of_the_run():
+    slower = regression()
+    slower["suite"]["options"] = ["--model-file", "my models.py", "--images=/data"]
+    lines = terminal.render(report(data.document(), slower), colour=False)
+    text = " ".join(" ".join(lines).split())
+    assert "--twins tensorrt_fp16 --model-file 'my models.py' --images=/data --benchmark-json again.json" in text
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 def test_no_line_is_wider_than_the_terminal(width):
     for documents in ((data.document(), regression()), (data.document(),), [data.document(seed=s) for s in range(4)]):
