@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from fixtures.common.text import one_line, with_type
+from fixtures.common.text import nearest, one_line, with_type
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,16 @@ def test_no_file_shortens_an_error_by_itself(root):
             if "str(error)" in text and text.endswith((".split())", ".splitlines()[0]")):
                 found.append(f"{path.relative_to(root)}:{node.lineno} {text}")
     assert found == []
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("resnet81", "did you mean resnet18 or ResNet50?"),
+        ("RESNET18", "did you mean resnet18 or ResNet50?"),
+        ("zzz", ""),
+        ("", ""),
+    ],
+)
+def test_the_nearest_names_ignoring_case(name, expected):
+    assert nearest(name, ["resnet18", "ResNet50", "alexnet"], most=2) == expected

@@ -9,8 +9,8 @@ import types
 import pytest
 
 from fixtures.common.errors import UserError
-from fixtures.run.selection import expanded
-from fixtures.run.settings import repeated
+from fixtures.run.selection import expanded, known
+from fixtures.run.settings import _known_weights, repeated
 
 AMONG = ("alexnet", "resnet18", "resnet50", "my_resnet")
 
@@ -63,3 +63,23 @@ def test_without_timm_its_family_says_what_to_install(monkeypatch):
 )
 def test_the_options_that_a_repetition_needs_are_kept_as_they_were_given(words, expected):
     assert repeated(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "among", "expected"),
+    [
+        ("model", "ResNet-18", AMONG, "did you mean resnet18"),
+        ("twin", "onnxruntime", ("onnxruntime_fp32", "inductor_fp32"), "did you mean onnxruntime_fp32"),
+        ("twin", "tensort_FP16", ("tensorrt_fp16", "cpu_fp32"), "did you mean tensorrt_fp16"),
+    ],
+)
+def test_a_mistyped_name_is_told_the_nearest(kind, name, among, expected):
+    with pytest.raises(UserError, match=expected):
+        known(kind, (name,), among)
+
+
+def test_a_mistyped_kind_of_weights_is_told_the_nearest():
+    with pytest.raises(UserError, match="or a folder that exists; did you mean calibrated"):
+        _known_weights("calibratd")
+    with pytest.raises(UserError, match="or a folder that exists$"):
+        _known_weights("/no/such/folder")

@@ -106,6 +106,10 @@ def added(tmp_path, line, monkeypatch):
         ("\nM = 1 / 0", "ZeroDivisionError: division by zero (at "),
         ("M = ModelSpec('mine', builder=torch.nn.ReLU, preprocess='abs')", "has a str as preprocess; give a function"),
         ("M = ModelSpec('mine', task='poetry', **mine)", "has the task 'poetry'; known are classification"),
+        (
+            "M = ModelSpec('mine', task='clasification', **mine)",
+            "has the task 'clasification'; did you mean classification? ",
+        ),
         ("M = ModelSpec('mine', batch_profile=(4, 1, 8), **mine)", "has batch_profile (4, 1, 8); give fewest"),
         ("M = ModelSpec('mine', sizes=((8, 8), (4, 9), (9, 9)), **mine)", "has sizes ((8, 8), (4, 9), (9, 9)); give"),
         ("M = ModelSpec('mine', sizes=(8, 16), **mine)", "has sizes (8, 16); give smallest, optimal and largest"),
