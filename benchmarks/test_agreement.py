@@ -13,7 +13,7 @@ def test_agreement(model, twin, session, record, tmp_path):
 
     If a detector or segmenter fails, a drawing of the worst image is kept.
     """
-    verdict = agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs, twin.run_device)
+    verdict = agree_all(twin.outputs, model.reference, twin.tolerance, model.image_names, twin.run_device)
     verdict = verdict.noted(twin.notes)
     record("agreement", **verdict.as_dict())
     kept = pictures.keep_worst(session.settings.save_detections or tmp_path, model, twin, verdict)

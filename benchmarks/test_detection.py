@@ -16,12 +16,12 @@ from twins.tolerances.boxes import TABLE, recorded_only
 @pytest.mark.task("detection")
 def test_detection(model, twin, session, record, tmp_path):
     """From raw outputs to boxes by torchvision's own code. A failure keeps a drawing of the worst image."""
-    detector, photographs = model.detector, model.judged.readable
-    ours, eagers = (detector.boxes_of(outputs, photographs) for outputs in (twin.outputs, model.reference))
+    detector, images = model.detector, model.judged.readable
+    ours, eagers = (detector.boxes_of(outputs, images) for outputs in (twin.outputs, model.reference))
     fault = stand_in_fault(eagers) if model.weights_kind == "calibrated" and model.sees_bundled else ""
     assert not fault, f"{model.name}: {fault}"
-    verdict = judge(ours, eagers, TABLE[twin.precision], detector.limits, model.photographs)
-    place, names = model.photographs.index(verdict.worst), categories(model.spec)
+    verdict = judge(ours, eagers, TABLE[twin.precision], detector.limits, model.image_names)
+    place, names = model.image_names.index(verdict.worst), categories(model.spec)
     said = {"reference": best_boxes(eagers[place], names), "twin": best_boxes(ours[place], names)}
     record("detection", **verdict.as_dict(), worst_predictions=said)
     kept = pictures.keep(

@@ -18,8 +18,8 @@ from twins.tolerances.masks import TABLE
 def test_segmentation(model, twin, session, record, tmp_path):
     """Pixels that change class, and the masks' mean IoU. A failure keeps a drawing of the worst image."""
     ours, eagers = masks_of(maps_of(twin.outputs)), masks_of(maps_of(model.reference))
-    verdict = judge_masks(ours, eagers, TABLE[twin.precision], model.photographs)
-    place, names = model.photographs.index(verdict.worst), categories(model.spec)
+    verdict = judge_masks(ours, eagers, TABLE[twin.precision], model.image_names)
+    place, names = model.image_names.index(verdict.worst), categories(model.spec)
     said = {"reference": largest_classes(eagers[place], names), "twin": largest_classes(ours[place], names)}
     record("segmentation", **verdict.as_dict(), worst_predictions=said)
     kept = pictures.keep(

@@ -15,8 +15,8 @@ def test_startup(model, twin, record):
     """Times of loading, building and the first calls are recorded from the worker; its output is judged."""
     twin.open(1)
     figures = dict(twin.figures)
-    first = figures.pop("answer")
+    first = figures.pop("output")
     record("startup", **figures)
     here = to_numpy(twin.run(model.example(1)))
-    verdict = agree_again(first, here, twin.tolerance, model.photographs[:1], twin.run_device)
+    verdict = agree_again(first, here, twin.tolerance, model.image_names[:1], twin.run_device)
     assert_verdict(verdict, f"{title(model, twin, verdict)}, first output of a fresh process")

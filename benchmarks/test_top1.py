@@ -16,8 +16,8 @@ def test_top1(model, twin, session, record):
     """A flip is excused only where eager itself hardly decides; see `twins.judge.decisions`."""
     logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     names = categories(model.spec)
-    verdict = top1(logits, reference, twin.tolerance, model.photographs, names)
+    verdict = top1(logits, reference, twin.tolerance, model.image_names, names)
     record("agreement", **verdict.as_dict(), top5_overlap=top5_overlap(logits, reference).mean)
     for name, outputs in ((model.reference_twin, reference), (twin.name, logits)):
-        session.record.add("predictions", model.name, name, photographs=predictions(outputs, names, model.photographs))
+        session.record.add("predictions", model.name, name, photographs=predictions(outputs, names, model.image_names))
     assert_verdict(verdict, title(model, twin, verdict))

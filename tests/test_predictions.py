@@ -12,8 +12,8 @@ BEE = {"photograph": "bee.jpg", "names": ["bee", "ant"], "indices": [1, 2], "pro
 ODD = {"photograph": "odd\n.jpg", "names": ["\x1b[31mred"], "indices": [3], "probabilities": [None]}
 
 
-def row(model, twin, *photographs):
-    return {"model": model, "twin": twin, "batch_size": 1, "photographs": list(photographs)}
+def row(model, twin, *images):
+    return {"model": model, "twin": twin, "batch_size": 1, "photographs": list(images)}
 
 
 @pytest.fixture

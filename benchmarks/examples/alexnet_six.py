@@ -24,7 +24,7 @@ preprocess = AlexNet_Weights.IMAGENET1K_V1.transforms()
 def build() -> torch.nn.Module:
     """Seeded weights with the last layer fitted to the bundled images. Yours loads a checkpoint."""
     module = alexnet(weights=None, num_classes=len(CLASSES)).eval()
-    images = image_folder.list_photographs(image_folder.BUNDLED)
+    images = image_folder.list_images(image_folder.BUNDLED)
     indices = [
         one.label for one in image_folder.resolve_labels(images, AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
     ]

@@ -41,9 +41,9 @@ FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 def fuzz_labels(data: bytes) -> None:
     """labels.csv with these bytes, beside a.jpg and dog/b.jpg, and its labels for a model of four classes."""
     (FOLDER / "labels.csv").write_bytes(data)
-    found = image_folder.list_photographs(FOLDER)
+    found = image_folder.list_images(FOLDER)
     image_folder.resolve_labels(found, ("tench", "crane", "Crane", "golden retriever"))
-    assert all(FOLDER.resolve() in (FOLDER / photograph.name).resolve().parents for photograph in found)
+    assert all(FOLDER.resolve() in (FOLDER / image.name).resolve().parents for image in found)
 
 
 def fuzz_run(data: bytes) -> None:

@@ -43,13 +43,13 @@ class Seeded:
 
         self.spec, self.seed, self.device = spec, seed, device
         self.weights_kind = "calibrated" if stand_in else spec.weights_brought or "calibrated"
-        found = image_folder.list_photographs(image_folder.BUNDLED)
+        found = image_folder.list_images(image_folder.BUNDLED)
         batch = image_folder.load(found, preprocessing(spec)).batch
         module = build_module(spec)
         if self.weights_kind == "calibrated":
             _calibrate(spec, module, batch, seed)
         self.core: torch.nn.Module = core(spec, module).requires_grad_(False).to(device)
-        chosen = image_folder.judged_photographs(image_folder.BUNDLED)
+        chosen = image_folder.judged_images(image_folder.BUNDLED)
         judged = torch.tensor([image.name in {one.name for one in chosen} for image in found])
         self.batch = batch[judged][::step].to(device)
         self.calibration = batch[~judged].to(device)
@@ -112,5 +112,5 @@ def _calibrate(spec: ModelSpec, module: Any, batch: torch.Tensor, seed: int) -> 
         calibrate_segmenter(module, batch, seed)
     else:
         names = categories(spec)
-        labelled = image_folder.resolve_labels(image_folder.list_photographs(image_folder.BUNDLED), names or ())
+        labelled = image_folder.resolve_labels(image_folder.list_images(image_folder.BUNDLED), names or ())
         calibrate(module, batch, torch.tensor([image.label for image in labelled]), seed)

@@ -88,7 +88,7 @@ def measured(case: Seeded, twin: str, run: Any, path: Path, count: int, asked: a
     model = SimpleNamespace(
         first=lambda rows: case.batch[:rows].clone(),
         example=lambda rows: case.batch[:rows].clone(),
-        photographs=case.names,
+        image_names=case.names,
     )
     running = SimpleNamespace(run=run, name=twin, run_device=TWINS[twin].runs_on(asked.device))
     serial = check.serial_calls(run, model, count)

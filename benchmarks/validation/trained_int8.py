@@ -24,7 +24,7 @@ def split(case: Seeded, choice: int) -> List[int]:
     """Lets other images judge and calibrate, as many as before; returns the labels of those that judge."""
     import torch
 
-    found = image_folder.list_photographs(image_folder.BUNDLED)
+    found = image_folder.list_images(image_folder.BUNDLED)
     labelled = {one.name: one.label for one in image_folder.resolve_labels(found, categories(case.spec) or ())}
     judged = {image.name for image in case.images}
     images = [*case.images, *(image for image in found if image.name not in judged)]

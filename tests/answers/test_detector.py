@@ -33,8 +33,8 @@ from tests.doubles.tensorrt_double import VERSIONS
 from tests.model_files import tiny_dense
 
 DETECTOR, _, SEGMENTER = tiny_dense.MODELS
-PHOTOGRAPHS = image_folder.judged_photographs(image_folder.BUNDLED)[::6]
-NAMES = [photograph.name for photograph in PHOTOGRAPHS]
+IMAGES = image_folder.judged_images(image_folder.BUNDLED)[::6]
+NAMES = [image.name for image in IMAGES]
 
 
 class Case:
@@ -44,7 +44,7 @@ class Case:
         self.spec = spec
         self.module = spec.builder()
         self.core = core(spec, self.module).requires_grad_(False)
-        self.batch = image_folder.load(PHOTOGRAPHS, preprocessing(spec)).batch
+        self.batch = image_folder.load(IMAGES, preprocessing(spec)).batch
         self.reference = self.answers(self.core)
 
     def answers(self, run):
@@ -69,12 +69,12 @@ def decoder():
 
 def test_boxes_equal_those_of_torchvisions_own_forward(detector, decoder):
     """Bit for bit, including transform, anchors, decoding and NMS."""
-    found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
-    for photograph, ours in zip(PHOTOGRAPHS, found):
+    found = decoder.boxes_of(detector.reference, IMAGES)
+    for image, ours in zip(IMAGES, found):
         with torch.inference_mode():
-            (expected,) = detector.module([tiny_dense.plain(decoding.open_rgb(photograph.path))])
+            (expected,) = detector.module([tiny_dense.plain(decoding.open_rgb(image.path))])
         for name in ("boxes", "scores", "labels"):
-            assert numpy.array_equal(getattr(ours, name), expected[name].numpy()), (photograph.name, name)
+            assert numpy.array_equal(getattr(ours, name), expected[name].numpy()), (image.name, name)
     assert sum(map(len, found)) > 20
 
 
@@ -99,7 +99,7 @@ def test_every_backend_runs_both_cores(name, precision, detector, segmenter, dec
         answers = case.answers(twin)
         assert agree_all(answers, case.reference, tolerance(precision, "calibrated"), NAMES)
         if case is detector:
-            ours, eagers = (decoder.boxes_of(one, PHOTOGRAPHS) for one in (answers, case.reference))
+            ours, eagers = (decoder.boxes_of(one, IMAGES) for one in (answers, case.reference))
             assert judge(ours, eagers, TABLE[precision], decoder.limits, NAMES)
         else:
             ours, eagers = masks_of(answers["out"]), masks_of(case.reference["out"])
@@ -110,8 +110,8 @@ def test_every_backend_runs_both_cores(name, precision, detector, segmenter, dec
 @pytest.mark.parametrize("mutant", mutants_dense.BOX_MUTANTS, ids=lambda mutant: mutant.name)
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
 def test_wrong_boxes_are_refused(mutant, precision, detector, decoder):
-    found = decoder.boxes_of(detector.reference, PHOTOGRAPHS)
-    wrong = [*map(mutants_dense.BOX_MUTANTS[mutant], found, decoder.pixels(PHOTOGRAPHS))]
+    found = decoder.boxes_of(detector.reference, IMAGES)
+    wrong = [*map(mutants_dense.BOX_MUTANTS[mutant], found, decoder.pixels(IMAGES))]
     assert not judge(wrong, found, TABLE[precision], decoder.limits, NAMES)
     assert judge(found, found, TABLE[precision], decoder.limits, NAMES)
 
@@ -119,24 +119,24 @@ def test_wrong_boxes_are_refused(mutant, precision, detector, decoder):
 def test_20_runs_with_different_rounding_all_agree(detector, decoder):
     """Rounding changes every number by up to a millionth, about fp32's error, and boxes and scores with it."""
     right, limit = {name: array[:3] for name, array in detector.reference.items()}, TABLE["fp32"]
-    eagers, found = decoder.boxes_of(right, PHOTOGRAPHS[:3]), []
+    eagers, found = decoder.boxes_of(right, IMAGES[:3]), []
     for seed in range(20):
         noise = numpy.random.default_rng(seed)
         rounded = {
             name: array * (1 + noise.uniform(-1e-6, 1e-6, array.shape)).astype(array.dtype)
             for name, array in right.items()
         }
-        found.append(judge(decoder.boxes_of(rounded, PHOTOGRAPHS[:3]), eagers, limit, decoder.limits, NAMES[:3]))
+        found.append(judge(decoder.boxes_of(rounded, IMAGES[:3]), eagers, limit, decoder.limits, NAMES[:3]))
     assert {(bool(one), one.matched, one.unmatched, one.excused) for one in found} == {(True, found[0].boxes, 0, 0)}
     assert found[0].boxes > 20 and len({one.max_drift for one in found}) == 20, "20 runs that are not the same"
 
 
 def test_boxes_off_by_8_pixels_are_off_by_8_pixels_of_the_input(detector, decoder):
     """Whatever the image's size."""
-    found, (photograph,) = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0], PHOTOGRAPHS[:1]
-    (pixel,) = decoder.pixels([photograph])
+    found, (image,) = decoder.boxes_of(detector.reference, IMAGES[:1])[0], IMAGES[:1]
+    (pixel,) = decoder.pixels([image])
     wrong = mutants_dense.boxes_off(found, pixel)
-    width, height = decoding.open_rgb(photograph.path).size
+    width, height = decoding.open_rgb(image.path).size
     assert width != height
     shift = (wrong.boxes - found.boxes) / numpy.float32([width, height, width, height])
     assert shift == pytest.approx(numpy.full_like(shift, 8 / 64), abs=1e-5) and tiny_dense.SIZE == (64, 64)
@@ -151,7 +151,7 @@ def test_wrong_masks_are_refused(mutant, precision, segmenter):
 
 
 def test_end_to_end_predictions_are_readable(detector, segmenter, decoder):
-    picture = decoding.open_rgb(PHOTOGRAPHS[0].path)
+    picture = decoding.open_rgb(IMAGES[0].path)
     for case in (detector, segmenter):
         model = types.SimpleNamespace(spec=case.spec, run_device="cpu", detector=decoder)
         pipeline = end_to_end.pipeline_of(model, types.SimpleNamespace(run=case.core))
@@ -159,7 +159,7 @@ def test_end_to_end_predictions_are_readable(detector, segmenter, decoder):
         if case is segmenter:
             assert set(answer) <= set(tiny_dense.CLASSES) and sum(answer.values()) == pytest.approx(1)
         else:
-            expected = decoder.boxes_of(detector.reference, PHOTOGRAPHS[:1])[0]
+            expected = decoder.boxes_of(detector.reference, IMAGES[:1])[0]
             assert answer["boxes"] == expected.boxes.tolist() and len(answer["names"]) == len(answer["scores"])
             assert set(answer["names"]) <= set(tiny_dense.CLASSES)
 
@@ -180,8 +180,8 @@ def test_a_disagreement_saves_a_drawing_of_the_worst_image(task, detector, segme
         name="tiny",
         reference_name="eager",
         spec=dataclasses.replace(case.spec, task=task),
-        photographs=NAMES,
-        judged=types.SimpleNamespace(readable=PHOTOGRAPHS),
+        image_names=NAMES,
+        judged=types.SimpleNamespace(readable=IMAGES),
         reference=case.reference,
         detector=decoder,
     )

@@ -8,7 +8,7 @@ import torch
 from fixtures.backends import tensorrt, torch2trt
 from fixtures.models.cores import core
 from tests.doubles import on_host
-from tests.doubles.small import built, photographs, relative_error
+from tests.doubles.small import built, image_batch, relative_error
 from tests.doubles.tensorrt_double import VERSIONS
 from tests.model_files import tiny_dense
 
@@ -27,7 +27,7 @@ def segmenter():
 
 
 def check(twin, model, precision):
-    for batch in (photographs(1, 64), -photographs(1, 64)):
+    for batch in (image_batch(1, 64), -image_batch(1, 64)):
         got, expected = twin(batch), model(batch)
         assert set(got) == set(expected)
         for name, wanted in expected.items():
@@ -40,9 +40,9 @@ def check(twin, model, precision):
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
 def test_tensorrt_builds_dense_models_in_every_precision(version, precision, make, monkeypatch, tmp_path):
     on_host.tensorrt(monkeypatch, version)
-    monkeypatch.setattr("tests.doubles.small.photographs", lambda count=1, size=64: photographs(count, size))
+    monkeypatch.setattr("tests.doubles.small.image_batch", lambda count=1, size=64: image_batch(count, size))
     model = make()
-    twin, _ = built(tensorrt, tmp_path, model, precision, photographs(1, 64))
+    twin, _ = built(tensorrt, tmp_path, model, precision, image_batch(1, 64))
     check(twin, model, precision)
 
 
@@ -50,4 +50,4 @@ def test_tensorrt_builds_dense_models_in_every_precision(version, precision, mak
 def test_torch2trt_converts_those_that_it_has_converters_for(make, monkeypatch, tmp_path):
     on_host.torch2trt(monkeypatch, VERSIONS[2])
     model = make()
-    check(built(torch2trt, tmp_path, model, "fp16", photographs(1, 64))[0], model, "fp32")
+    check(built(torch2trt, tmp_path, model, "fp16", image_batch(1, 64))[0], model, "fp32")

@@ -17,7 +17,7 @@ from fixtures.common.build_options import DEFAULT
 from fixtures.common.errors import UserError
 from fixtures.machine import cuda
 from tests.doubles import on_host
-from tests.doubles.small import load, photographs, relative_error, small_model
+from tests.doubles.small import image_batch, load, relative_error, small_model
 
 
 def test_it_runs_on_the_cpu():
@@ -57,25 +57,25 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused(monkeypatch):
 
 
 def built(folder, precision, count=1):
-    """(twin, file) of the small model for batches of so many photographs."""
+    """(twin, file) of the small model for batches of so many images."""
     path = folder / "artefact.onnx"
-    return TWINS[f"onnxruntime_{precision}"].build(small_model(), photographs(count), path, photographs(14)), path
+    return TWINS[f"onnxruntime_{precision}"].build(small_model(), image_batch(count), path, image_batch(14)), path
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("fp32", 0, 1e-5), ("int8", 1e-3, 5e-2)])
 def test_the_error_is_that_of_the_precision(precision, least, most, tmp_path):
     """An int8 twin that errs less than int8 can is a float32 one under another name."""
     twin, path = built(tmp_path, precision, count=3)
-    expected = small_model()(photographs(3))
-    assert least <= relative_error(twin(photographs(3)), expected) <= most
-    loaded = load(onnxruntime, path, photographs(3), precision)
-    assert relative_error(loaded(photographs(3)), twin(photographs(3))) == 0
+    expected = small_model()(image_batch(3))
+    assert least <= relative_error(twin(image_batch(3)), expected) <= most
+    loaded = load(onnxruntime, path, image_batch(3), precision)
+    assert relative_error(loaded(image_batch(3)), twin(image_batch(3))) == 0
 
 
 def test_a_twin_is_not_used_for_another_batch_size(tmp_path):
     twin, _ = built(tmp_path, "fp32", count=3)
     with pytest.raises(Exception, match="(?i)got: 1 expected: 3"):
-        twin(photographs(1))
+        twin(image_batch(1))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -84,7 +84,7 @@ def test_it_runs_on_as_many_threads_as_eager(threads, tmp_path):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        twin = load(onnxruntime, path, photographs())
+        twin = load(onnxruntime, path, image_batch())
     finally:
         torch.set_num_threads(before)
     assert twin._session.get_session_options().intra_op_num_threads == threads
@@ -103,7 +103,7 @@ def test_int8_quantises_the_inputs_and_weights_of_convolution_and_matrix(tmp_pat
 
 def test_int8_needs_calibration_images(tmp_path):
     with pytest.raises(UserError, match="int8 needs calibration images"):
-        TWINS["onnxruntime_int8"].build(small_model(), photographs(), tmp_path / "a.onnx")
+        TWINS["onnxruntime_int8"].build(small_model(), image_batch(), tmp_path / "a.onnx")
 
 
 def test_what_writes_the_file_is_in_the_key():

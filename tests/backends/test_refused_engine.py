@@ -15,7 +15,7 @@ from fixtures.common.errors import UserError
 from fixtures.run import worker
 from fixtures.run.twin import RunningTwin
 from tests.doubles import on_host
-from tests.doubles.small import built, photographs
+from tests.doubles.small import built, image_batch
 from tests.helpers import pretended
 
 REASON = "TensorRT 10.3.0 rejects the engine: it was made for another GPU"
@@ -82,6 +82,6 @@ def test_a_worker_tells_a_refusal_from_a_failure(monkeypatch, tmp_path):
     on_host.tensorrt(monkeypatch, "10.3.0")
     _, path = built(tensorrt, tmp_path)
     on_host.tensorrt(monkeypatch, "10.13.3.9")
-    job = worker.Job("small", "tensorrt_fp32", Path("w.pth"), photographs().numpy(), "cpu", DEFAULT)
+    job = worker.Job("small", "tensorrt_fp32", Path("w.pth"), image_batch().numpy(), "cpu", DEFAULT)
     answer = worker.start(job, path)
     assert list(answer) == ["engine_refused"] and "expecting library version 10.13.3.9" in answer["engine_refused"]

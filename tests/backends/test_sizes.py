@@ -12,7 +12,7 @@ from fixtures.common.build_options import BuildOptions
 from fixtures.common.errors import Unsupported, UserError
 from fixtures.onnx.export import export
 from tests.doubles import on_host
-from tests.doubles.small import built, load, photographs, relative_error
+from tests.doubles.small import built, image_batch, load, relative_error
 from tests.doubles.tensorrt_double import RTX_VERSIONS
 
 SIZES = ((16, 16), (24, 32), (40, 48))
@@ -125,7 +125,7 @@ def test_a_capture_of_one_size_is_refused(newest, tmp_path):
 def test_an_engine_of_one_size_still_refuses_another(newest, tmp_path):
     twin, _ = built(tensorrt, tmp_path)
     with pytest.raises(ValueError, match="the engine was built for"):
-        twin(photographs(size=20))
+        twin(image_batch(size=20))
 
 
 def test_sizes_are_part_of_an_engines_key():

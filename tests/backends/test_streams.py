@@ -13,10 +13,10 @@ from fixtures.common import replay
 from fixtures.common.build_options import BuildOptions, BuildRequest
 from tests.backends.test_torch import Graph, Recorded, host_graphs  # noqa: F401
 from tests.doubles import on_host
-from tests.doubles.small import built, photographs, relative_error, small_model
+from tests.doubles.small import built, image_batch, relative_error, small_model
 from tests.doubles.tensorrt_double import RTX_VERSIONS
 
-IMAGES = [photographs(3)[place : place + 1] for place in range(3)]
+IMAGES = [image_batch(3)[place : place + 1] for place in range(3)]
 
 
 def at_once(runs):
@@ -39,7 +39,7 @@ def at_once(runs):
 
 def check(backend, twin, limit=1e-5):
     """Two further contexts beside the twin give the model's outputs at once, and end without ending the twin."""
-    further = [backend.another_context(twin, photographs()) for _ in range(2)]
+    further = [backend.another_context(twin, image_batch()) for _ in range(2)]
     for image, output in zip(IMAGES, at_once([twin, *further])):
         assert relative_error(output, small_model()(image)) < limit
     for run in further:
@@ -58,7 +58,7 @@ def test_tensorrt_makes_contexts_of_one_engine(trt, tmp_path):
 
 def test_an_engine_lives_as_long_as_its_last_context(newest, tmp_path):
     twin, _ = built(tensorrt, tmp_path)
-    further = tensorrt.another_context(twin, photographs())
+    further = tensorrt.another_context(twin, image_batch())
     twin.close()
     assert relative_error(further(IMAGES[1]), small_model()(IMAGES[1])) < 1e-5
 
@@ -86,7 +86,7 @@ def test_one_session_of_onnx_runtime_serves_every_caller(tmp_path, monkeypatch):
 
 
 def test_eager_is_called_from_every_thread():
-    check(eager, eager.build(BuildRequest(small_model(), photographs(), "fp32")))
+    check(eager, eager.build(BuildRequest(small_model(), image_batch(), "fp32")))
 
 
 def test_a_graph_of_its_own_has_input_and_output_of_its_own(host_graphs):  # noqa: F811

@@ -15,7 +15,7 @@ from fixtures.common import replay
 from fixtures.common.build_options import DEFAULT, BuildOptions
 from fixtures.common.errors import UserError
 from tests.doubles import on_host
-from tests.doubles.small import built, load, photographs, relative_error, small_model
+from tests.doubles.small import built, image_batch, load, relative_error, small_model
 
 TOLERANCE = {"fp32": 1e-5, "tf32": 1e-5, "fp16": 1e-2, "int8": 5e-2}
 
@@ -32,12 +32,12 @@ class ManyOutputs(nn.Module):
 
 @pytest.mark.parametrize("precision", tensorrt.PRECISIONS)
 def test_an_engine_is_built_stored_loaded_and_agrees(trt, precision, tmp_path):
-    model, example = small_model(), photographs()
+    model, example = small_model(), image_batch()
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         twin, path = built(tensorrt, tmp_path, model, precision)
         loaded = load(tensorrt, path, example, precision)
-    other = photographs(2)[1:]
+    other = image_batch(2)[1:]
     for batch in (example, other, example):
         expected = model(batch).detach()
         assert relative_error(twin(batch), expected) < TOLERANCE[precision]
@@ -49,7 +49,7 @@ def test_an_engine_is_built_stored_loaded_and_agrees(trt, precision, tmp_path):
 
 def test_the_output_is_in_a_fixed_buffer(trt, tmp_path):
     twin, _ = built(tensorrt, tmp_path)
-    first, second = photographs(3)[:1], photographs(3)[1:2]
+    first, second = image_batch(3)[:1], image_batch(3)[1:2]
     answer = twin(first)
     kept = answer.clone()
     assert twin(second).data_ptr() == answer.data_ptr()
@@ -71,7 +71,7 @@ def test_the_current_stream_is_used_and_the_address_set_only_when_it_changes(trt
     entry = twin._take.__self__
     set_address = entry._set_address
     entry._set_address = lambda address: settings.append(address) or set_address(address)
-    first, second = photographs(), photographs(2)[1:]
+    first, second = image_batch(), image_batch(2)[1:]
     for batch in (first, first, second, second, first):
         twin(batch)
     assert runs == [on_host.STREAM] * 5
@@ -81,12 +81,12 @@ def test_the_current_stream_is_used_and_the_address_set_only_when_it_changes(trt
 
 def test_a_batch_that_is_not_contiguous_is_copied(trt, tmp_path):
     model, twin = small_model(), built(tensorrt, tmp_path)[0]
-    batch = photographs().permute(0, 1, 3, 2)
+    batch = image_batch().permute(0, 1, 3, 2)
     assert not batch.is_contiguous()
     assert relative_error(twin(batch), model(batch).detach()) < 1e-5
 
 
-@pytest.mark.parametrize("batch", [photographs(2), photographs().double(), photographs(1, 8)])
+@pytest.mark.parametrize("batch", [image_batch(2), image_batch().double(), image_batch(1, 8)])
 def test_another_shape_or_type_is_refused_and_not_read_past_its_end(newest, batch, tmp_path):
     twin, _ = built(tensorrt, tmp_path)
     with pytest.raises(ValueError, match=r"the engine was built for \(1, 3, 16, 16\) torch.float32 on cpu"):
@@ -96,8 +96,8 @@ def test_another_shape_or_type_is_refused_and_not_read_past_its_end(newest, batc
 @pytest.mark.parametrize("model", [TwoOutputs(), ManyOutputs()])
 def test_several_outputs_come_in_the_model_s_order(trt, model, tmp_path):
     twin, _ = built(tensorrt, tmp_path, model.eval())
-    expected = model(photographs())
-    answer = twin(photographs())
+    expected = model(image_batch())
+    answer = twin(image_batch())
     assert isinstance(answer, tuple) and len(answer) == len(expected)
     for got, wanted in zip(answer, expected):
         assert got.shape == wanted.shape and relative_error(got, wanted) < 1e-5
@@ -117,7 +117,7 @@ class TwoInputs(nn.Module):
 
 def test_several_inputs_and_a_dict_come_back_as_the_model_has_them(trt, tmp_path):
     model = TwoInputs().eval()
-    batches = [(photographs(count)[-1:], torch.full((1, 4), float(count))) for count in (1, 2)]
+    batches = [(image_batch(count)[-1:], torch.full((1, 4), float(count))) for count in (1, 2)]
     twin, _ = built(tensorrt, tmp_path, model, example=batches[0])
     for batch in batches:
         got, expected = twin(batch), model(*batch)
@@ -131,27 +131,27 @@ def test_several_inputs_and_a_dict_come_back_as_the_model_has_them(trt, tmp_path
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_one_engine_serves_every_batch_size_of_its_profile(trt, precision, tmp_path):
     model, options = small_model(), BuildOptions(batch_profile=(1, 2, 4))
-    _, path = built(tensorrt, tmp_path, model, precision, photographs(2), options)
+    _, path = built(tensorrt, tmp_path, model, precision, image_batch(2), options)
     for count in (1, 2, 4):
-        batch = photographs(count)
+        batch = image_batch(count)
         assert relative_error(load(tensorrt, path, batch, precision)(batch), model(batch)) < TOLERANCE[precision]
     with pytest.raises(
         UserError, match="takes no batches of 5 in that size: .*out of the profile; give the model a batch_profile"
     ):
-        load(tensorrt, path, photographs(5), precision)
+        load(tensorrt, path, image_batch(5), precision)
 
 
 def test_a_call_that_fails_says_why(newest, tmp_path, monkeypatch):
     twin, _ = built(tensorrt, tmp_path)
     with pytest.raises(RuntimeError, match="Address is not set for tensor input"):
         monkeypatch.setattr(twin._take.__self__, "_set_address", lambda address: None)
-        twin(photographs())
+        twin(image_batch())
 
 
 def test_closing_frees_engine_and_context(trt, tmp_path):
     twin, path = built(tensorrt, tmp_path)
-    second = load(tensorrt, path, photographs())
-    twin(photographs())
+    second = load(tensorrt, path, image_batch())
+    twin(image_batch())
     assert len(trt.double.alive) == 4
     twin.close()
     second.close()
@@ -163,7 +163,7 @@ def test_replay_from_a_cuda_graph_is_an_option(newest, tmp_path, monkeypatch):
     captured = []
     monkeypatch.setattr(replay, "Replay", lambda twin, example: captured.append((twin, example)) or "replayed")
     _, path = built(tensorrt, tmp_path)
-    example = photographs()
+    example = image_batch()
     assert load(tensorrt, path, example, options=BuildOptions(flags=frozenset([tensorrt.REPLAY]))) == "replayed"
     ((twin, captured_example),) = captured
     assert captured_example is example and relative_error(twin(example), small_model()(example).detach()) < 1e-5

@@ -14,7 +14,7 @@ from fixtures.backends import torch2trt
 from fixtures.common.build_options import DEFAULT, BuildOptions
 from fixtures.common.errors import UserError
 from tests.doubles import on_host, tensorrt_double, torch2trt_double
-from tests.doubles.small import DAMAGES, built, load, photographs, relative_error, small_model
+from tests.doubles.small import DAMAGES, built, image_batch, load, relative_error, small_model
 from tests.doubles.tensorrt_double import VERSIONS
 
 
@@ -33,12 +33,12 @@ class Odd(nn.Module):
 
 @pytest.mark.parametrize("precision", torch2trt.PRECISIONS)
 def test_a_state_dict_is_stored_loaded_and_agrees(package, precision, tmp_path):
-    model, example = small_model(), photographs()
+    model, example = small_model(), image_batch()
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         twin, path = built(torch2trt, tmp_path, model, precision)
         loaded = load(torch2trt, path, example, precision)
-    other = photographs(2)[1:]
+    other = image_batch(2)[1:]
     for batch in (example, other):
         assert relative_error(twin(batch), model(batch)) < 1e-5
         assert relative_error(loaded(batch), model(batch)) < 1e-5
@@ -46,17 +46,17 @@ def test_a_state_dict_is_stored_loaded_and_agrees(package, precision, tmp_path):
 
 
 def test_one_model_and_one_example_can_be_converted_again_and_again(package, tmp_path):
-    model, example = small_model(), photographs()
+    model, example = small_model(), image_batch()
     for precision in torch2trt.PRECISIONS:
         built(torch2trt, tmp_path, model, precision, example)
     assert not any(hasattr(tensor, "_trt") for tensor in [example, *model.parameters()])
 
 
 def test_the_double_fails_where_the_same_tensors_are_converted_twice(newest_torch2trt):
-    model, example = small_model(), photographs()
+    model, example = small_model(), image_batch()
     newest_torch2trt.torch2trt(model, [example])
     with pytest.raises(AttributeError, match="get_output"):
-        newest_torch2trt.torch2trt(model, [photographs()])
+        newest_torch2trt.torch2trt(model, [image_batch()])
     with pytest.raises(AttributeError, match="get_output"):
         newest_torch2trt.torch2trt(small_model(), [example])
 
@@ -76,10 +76,10 @@ def test_workspace_is_torch2trt_s_own_unless_asked_for(package, tmp_path):
 
 
 def test_int8_calibrates_with_whole_batches_of_images(package, tmp_path):
-    built(torch2trt, tmp_path, precision="int8", example=photographs(4))
+    built(torch2trt, tmp_path, precision="int8", example=image_batch(4))
     read = package.double.calibrated
-    assert [size for size, _ in read] == [4, 4, 4, 4], "14 photographs in fours, the last filled up from the first two"
-    batch = photographs(14)
+    assert [size for size, _ in read] == [4, 4, 4, 4], "14 images in fours, the last filled up from the first two"
+    batch = image_batch(14)
     expected = [
         float(batch[[index % 14 for index in range(start, start + 4)]].double().sum()) for start in (0, 4, 8, 12)
     ]
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_refused_in_one_line(newest_torch2trt, damage, tmp_pat
     _, path = built(torch2trt, tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError) as error:
-        load(torch2trt, path, photographs())
+        load(torch2trt, path, image_batch())
     assert str(error.value).startswith(f"torch2trt cannot load {path}: ") and "\n" not in str(error.value)
 
 
@@ -126,7 +126,7 @@ def test_a_damaged_engine_in_a_whole_file_gives_tensorrt_s_reason(package, tmp_p
     state["engine"] = state["engine"][:-50]
     torch.save(state, path)
     with pytest.raises(UserError, match=r"cannot load .*: .*Serialization assertion.* \(AttributeError: 'None"):
-        load(torch2trt, path, photographs())
+        load(torch2trt, path, image_batch())
 
 
 def test_loggers_and_builders_are_put_back(package, tmp_path):
@@ -143,13 +143,13 @@ def test_a_batch_that_is_not_contiguous_outlives_the_call(package, tmp_path, mon
     given = []
     run = package.trt.IExecutionContext._run
     monkeypatch.setattr(package.TRTModule, "forward", lambda module, batch: given.append(batch.is_contiguous()))
-    twin(photographs().permute(0, 1, 3, 2))
+    twin(image_batch().permute(0, 1, 3, 2))
     assert given == [True] and run
 
 
 def test_closing_frees_engine_and_context(package, tmp_path):
     twin, path = built(torch2trt, tmp_path)
-    second = load(torch2trt, path, photographs())
+    second = load(torch2trt, path, image_batch())
     assert len(package.trt.double.alive) == 4
     twin.close()
     second.close()

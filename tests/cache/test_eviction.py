@@ -107,8 +107,8 @@ def test_never_evicts_entries_that_this_process_has_used(three, tmp_path):
 
 
 def test_never_evicts_anything_but_entries(tmp_path):
-    (tmp_path / "photographs-000000000000").mkdir()
-    (tmp_path / "photographs-000000000000" / "mine.jpg").write_bytes(CONTENT)
+    (tmp_path / "images-000000000000").mkdir()
+    (tmp_path / "images-000000000000" / "mine.jpg").write_bytes(CONTENT)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "entry.json").write_bytes(CONTENT)
     assert evict(tmp_path, 0) == []

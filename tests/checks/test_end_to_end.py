@@ -12,7 +12,7 @@ from fixtures.checks.end_to_end import Loop, Pipeline, cycles, figures, pipeline
 from fixtures.images import folder as image_folder
 from fixtures.models.zoo import ModelSpec
 
-PHOTOGRAPHS = [image_folder.BUNDLED / name for name in ("bee_01.jpg", "hen_01.jpg")]
+IMAGES = [image_folder.BUNDLED / name for name in ("bee_01.jpg", "hen_01.jpg")]
 
 
 class Clock:
@@ -42,7 +42,7 @@ def test_stages_are_timed_separately_and_images_alternate():
         clock.now += 1000
         return {"corner": image.getpixel((0, 0))}
 
-    loop = Loop(Pipeline(preprocess, run, postprocess), PHOTOGRAPHS, clock)
+    loop = Loop(Pipeline(preprocess, run, postprocess), IMAGES, clock)
     for _ in range(3):
         loop()
     assert loop.seconds == {"decode": [1] * 3, "preprocess": [11] * 3, "run": [101] * 3, "answer": [1001] * 3}
@@ -92,7 +92,7 @@ def model_of(task):
 
 
 def test_classifier_predicts_names_and_probabilities():
-    loop = Loop(pipeline_of(*model_of("classification")), PHOTOGRAPHS)
+    loop = Loop(pipeline_of(*model_of("classification")), IMAGES)
     prediction = loop()
     assert prediction["names"] == ["hen", "cup", "bee"]
     assert prediction["probabilities"] == pytest.approx([0.6652, 0.2447, 0.0900], abs=1e-4)
@@ -100,7 +100,7 @@ def test_classifier_predicts_names_and_probabilities():
 
 
 def test_raw_outputs_are_reported_by_shape():
-    assert Loop(pipeline_of(*model_of("tensor")), PHOTOGRAPHS)() == {"output": [1, 3]}
+    assert Loop(pipeline_of(*model_of("tensor")), IMAGES)() == {"output": [1, 3]}
 
 
 def test_preprocessing_and_box_decoding_use_one_thread_and_inference_all(monkeypatch):
@@ -117,7 +117,7 @@ def test_preprocessing_and_box_decoding_use_one_thread_and_inference_all(monkeyp
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        Loop(pipeline_of(types.SimpleNamespace(spec=spec, run_device="cpu"), twin), PHOTOGRAPHS)()
+        Loop(pipeline_of(types.SimpleNamespace(spec=spec, run_device="cpu"), twin), IMAGES)()
         assert seen == [("one", 1), ("all", 2)]
         broken = ModelSpec("mine", task="tensor", builder=object, preprocess=lambda image: 1 / 0)
         with pytest.raises(ZeroDivisionError):

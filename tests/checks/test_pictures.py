@@ -15,7 +15,7 @@ from fixtures.images import decoding
 from fixtures.images import folder as image_folder
 from tests.model_files import tiny_dense
 
-IMAGES = image_folder.judged_photographs(image_folder.BUNDLED)[:5]
+IMAGES = image_folder.judged_images(image_folder.BUNDLED)[:5]
 NAMES = [image.name for image in IMAGES]
 
 
@@ -64,7 +64,7 @@ class Verdict:
     (False, True, []), (False, False, [2]), (True, True, [0, 1, 2, 3]), (True, False, [0, 1, 2, 3]),
 ])  # fmt: skip
 def test_a_failure_always_keeps_a_drawing_of_the_worst_image(asked, ok, drawn, tmp_path):
-    model = types.SimpleNamespace(name="tiny", photographs=NAMES[:4], reference_name="eager")
+    model = types.SimpleNamespace(name="tiny", image_names=NAMES[:4], reference_name="eager")
     twin = types.SimpleNamespace(name="x")
     seen = {}
 

@@ -63,7 +63,7 @@ def case(run, precision="fp16", images=6):
     outputs = numpy.concatenate([run(row).numpy() for row in BATCH[:images].split(1)])
     model = SimpleNamespace(
         name="small",
-        photographs=NAMES[:images],
+        image_names=NAMES[:images],
         reference={"output": right(BATCH[:images]).numpy()},
         first=lambda count: BATCH[:images][:count],
     )
@@ -104,7 +104,7 @@ def test_a_twin_that_races_is_refused_and_its_other_verdicts_say_so_first(racing
     model, twin = case(racing())
     found = repeatability.of_twin(model, twin)
     assert not found and found.distinct > 1
-    wrong = agree_all({"output": twin.outputs["output"] * 2}, model.reference, twin.tolerance, model.photographs)
+    wrong = agree_all({"output": twin.outputs["output"] * 2}, model.reference, twin.tolerance, model.image_names)
     first_line = wrong.report(repeatability.title(model, twin, wrong)).splitlines()[0]
     assert first_line.startswith(f"small x_fp16 varies from call to call ({found}): output does not agree")
 

@@ -35,7 +35,7 @@ EVERY = [
     *mutants.FP32_MUTANTS,
 ]
 PREPROCESS = SimpleNamespace(mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.25])
-PHOTOGRAPHS, CLASSES, SIZE = 50, 60, 32
+IMAGES, CLASSES, SIZE = 50, 60, 32
 IDS = {"ids": lambda mutant: mutant.name}
 
 
@@ -47,7 +47,7 @@ class Classifier(torch.nn.Module):
         self.layer = torch.nn.Linear(batch[0].numel(), CLASSES, bias=False)
         pixels = batch.flatten(1)
         self.layer.weight.data.normal_(generator=torch.Generator().manual_seed(1)).mul_(pixels[0].numel() ** -0.5)
-        self.layer.weight.data[:PHOTOGRAPHS] += 8 * pixels / pixels.square().sum(1, keepdim=True)
+        self.layer.weight.data[:IMAGES] += 8 * pixels / pixels.square().sum(1, keepdim=True)
         self.postprocess = postprocess
 
     def forward(self, batch):
@@ -56,7 +56,7 @@ class Classifier(torch.nn.Module):
 
 def running(key=("fp32", "trained"), task="classification", postprocess=lambda logits: logits, preprocess=PREPROCESS):
     """A classifier and a correct twin of it, with errors of up to a quarter of the tolerance."""
-    batch = torch.randn(PHOTOGRAPHS, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    batch = torch.randn(IMAGES, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     module = Classifier(batch, postprocess).eval()
     reference, limit = to_numpy(module(batch)), tolerance(*key)
     noise = numpy.random.default_rng(8)
@@ -68,8 +68,8 @@ def running(key=("fp32", "trained"), task="classification", postprocess=lambda l
         spec=ModelSpec("small", builder=lambda: module, preprocess=preprocess, task=task),
         module=module,
         weights_kind=key[1],
-        photographs=tuple(f"{number}.jpg" for number in range(PHOTOGRAPHS)),
-        labels=numpy.arange(PHOTOGRAPHS),
+        image_names=tuple(f"{number}.jpg" for number in range(IMAGES)),
+        labels=numpy.arange(IMAGES),
         reference=reference,
         judged_output=next(iter(reference)),
         first=lambda count: batch[:count],
@@ -82,8 +82,8 @@ def running(key=("fp32", "trained"), task="classification", postprocess=lambda l
 def test_correct_twin_passes_and_each_mutant_is_refused(key):
     model, twin = running(key)
     (logits,), (reference,) = twin.outputs.values(), model.reference.values()
-    assert agree_all(twin.outputs, model.reference, twin.tolerance, model.photographs)
-    assert top1(logits, reference, twin.tolerance, model.photographs)
+    assert agree_all(twin.outputs, model.reference, twin.tolerance, model.image_names)
+    assert top1(logits, reference, twin.tolerance, model.image_names)
     assert accuracy_drop(accuracy(logits, model.labels), accuracy(reference, model.labels))
     found = try_mutants(model, twin)
     assert found, found.report("small")
@@ -135,7 +135,7 @@ def test_change_that_does_not_affect_eager_is_left_out():
     """This model looks only at the left edge of the image, which the shifted crop repeats."""
     model, twin = running(task="tensor")
     model.module.forward = twin.run = lambda batch: batch[..., 0].sum(dim=2)
-    model.reference = twin.outputs = to_numpy(twin.run(model.first(PHOTOGRAPHS)))
+    model.reference = twin.outputs = to_numpy(twin.run(model.first(IMAGES)))
     found = try_mutants(model, twin)
     assert "BGR for RGB" in [trial.mutant.name for trial in found.trials]
     assert "crop off by 16 pixels" in found.left_out and "input not normalised" not in found.left_out
@@ -158,7 +158,7 @@ def test_check_that_refuses_the_unchanged_twin_is_named_in_the_summary(monkeypat
 def test_input_mutant_runs_on_more_images_only_if_the_first_output_passes(grey, calls, monkeypatch):
     """Swapping red and blue does not change a grey image, so the next images must show the difference."""
     model, twin = running()
-    batch = model.first(PHOTOGRAPHS)
+    batch = model.first(IMAGES)
     batch[:grey] = batch[:grey].mean(dim=1, keepdim=True)
     model.reference = twin.outputs = to_numpy(model.module(batch))
     rows = []
@@ -171,7 +171,7 @@ def test_input_mutant_runs_on_more_images_only_if_the_first_output_passes(grey, 
 def test_unused_weights_make_no_mutants():
     model, twin = running(task="tensor", postprocess=lambda logits: logits)
     model.module.forward = twin.run = lambda batch: batch.flatten(2).mean(dim=2)
-    model.reference = twin.outputs = to_numpy(twin.run(model.first(PHOTOGRAPHS)))
+    model.reference = twin.outputs = to_numpy(twin.run(model.first(IMAGES)))
     of_weights = {mutant.name for mutant in (*mutants.WEIGHT_MUTANTS, *mutants.FP32_MUTANTS)}
     found = try_mutants(model, twin)
     assert found and of_weights <= set(found.left_out)
@@ -180,7 +180,7 @@ def test_unused_weights_make_no_mutants():
 def test_half_precision_is_left_out_if_float16_holds_the_weights_exactly():
     model, twin = running()
     model.module.layer.weight.data = model.module.layer.weight.data.half().float()
-    model.reference = twin.outputs = to_numpy(model.module(model.first(PHOTOGRAPHS)))
+    model.reference = twin.outputs = to_numpy(model.module(model.first(IMAGES)))
     found = try_mutants(model, twin)
     assert found and found.left_out == ("half precision sold as fp32",)
 

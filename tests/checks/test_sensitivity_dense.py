@@ -21,15 +21,15 @@ from fixtures.tolerances.outputs import tolerance
 from tests.model_files import tiny_dense
 
 DETECTOR, _, SEGMENTER = tiny_dense.MODELS
-PHOTOGRAPHS = image_folder.judged_photographs(image_folder.BUNDLED)[::6][:8]
+IMAGES = image_folder.judged_images(image_folder.BUNDLED)[::6][:8]
 OWN = {"detection": mutants_dense.BOX_MUTANTS, "segmentation": mutants_dense.MASK_MUTANTS}
 CHECKS = {"detection": "judge", "segmentation": "judge_masks"}
 
 
 def running(spec):
-    """A tiny model on eight photographs, and a right twin of it whose error is a hundredth of fp32's tolerance."""
+    """A tiny model on eight images, and a right twin of it whose error is a hundredth of fp32's tolerance."""
     module = core(spec, spec.builder()).requires_grad_(False)
-    batch = image_folder.load(PHOTOGRAPHS, preprocessing(spec)).batch
+    batch = image_folder.load(IMAGES, preprocessing(spec)).batch
     with torch.inference_mode():
         reference = to_numpy(module(batch))
     limit, noise = tolerance("fp32", "own"), numpy.random.default_rng(0)
@@ -41,9 +41,9 @@ def running(spec):
         spec=spec,
         module=module,
         weights_kind="own",
-        photographs=tuple(photograph.name for photograph in PHOTOGRAPHS),
-        judged=SimpleNamespace(readable=PHOTOGRAPHS),
-        labels=numpy.full(len(PHOTOGRAPHS), -1),
+        image_names=tuple(image.name for image in IMAGES),
+        judged=SimpleNamespace(readable=IMAGES),
+        labels=numpy.full(len(IMAGES), -1),
         reference=reference,
         judged_output=next(iter(reference)),
         first=lambda count: batch[:count],

@@ -84,7 +84,7 @@ def test_a_run_is_compared_with_its_baseline_as_it_was_at_the_start(run, pyteste
     ("options", "said"),
     [
         (("--undecided", "fail"), "ERROR: --undecided belongs to the gate of --baseline: name a baseline as well"),
-        (("--baseline-engines", "."), "ERROR: --baseline-engines are those of --baseline*"),
+        (("--baseline-engines", "."), "ERROR: --baseline-engines belongs to --baseline*"),
         (("--baseline-engines", "absent"), "ERROR: --baseline-engines 'absent' is not a folder"),
         (("--builds", "0"), "ERROR: --builds '0' must be a positive integer"),
     ],
@@ -244,7 +244,7 @@ def test_a_baseline_of_another_machine_is_refused_before_anything_runs(run, pyte
     refused = run("--baseline", "base.json")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(
-        ["ERROR: --baseline base.json is of another machine*: CPU 99 × Xeon in the baseline,*"]
+        ["ERROR: --baseline base.json is from another machine*: CPU 99 × Xeon in the baseline,*"]
     )
     assert "passed" not in refused.stdout.str()
     assert run("--baseline", "base.json", "--allow-different").ret != pytest.ExitCode.USAGE_ERROR

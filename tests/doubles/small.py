@@ -20,7 +20,7 @@ def small_model(*more: Any) -> Any:
     return nn.Sequential(*layers, *more).eval().requires_grad_(False)
 
 
-def photographs(count: int = 1, size: int = 16) -> Any:
+def image_batch(count: int = 1, size: int = 16) -> Any:
     """A batch that depends on its size alone."""
     import torch
 
@@ -31,8 +31,8 @@ def built(backend: Any, folder: Any, model: Any = None, precision: str = "fp32",
           options: BuildOptions = DEFAULT) -> Tuple[Any, Any]:  # fmt: skip
     """(twin, file) of the small model or another one, built by this backend's module."""
     path = folder / f"artefact{backend.ENGINE_SUFFIX}"
-    calibration: Optional[Any] = photographs(14) if precision == "int8" else None
-    example = photographs() if example is None else example
+    calibration: Optional[Any] = image_batch(14) if precision == "int8" else None
+    example = image_batch() if example is None else example
     return backend.build(BuildRequest(model or small_model(), example, precision, path, calibration, options)), path
 
 

@@ -13,7 +13,7 @@ MIB = 2**20
 MODELS = ("resnet18", "mobilenet_v2")
 TWINS = ("tensorrt_fp32", "tensorrt_fp16")
 BATCH_MS = {"eager_fp32": 10.0, "tensorrt_fp32": 4.0, "tensorrt_fp16": 2.0}
-PHOTOGRAPHS = tuple(f"bee_{number:02d}.jpg" for number in range(50))
+IMAGES = tuple(f"bee_{number:02d}.jpg" for number in range(50))
 
 
 def document(
@@ -102,7 +102,7 @@ def _predictions(model: str, twin: str) -> Dict[str, Any]:
         "photographs": [
             {"photograph": name, "names": names, "indices": [309, 308, 310, 316, 312],
              "probabilities": [0.9, 0.05, 0.03, 0.01, 0.01]}
-            for name in PHOTOGRAPHS
+            for name in IMAGES
         ],
     }  # fmt: skip
 

@@ -12,13 +12,13 @@ FLOAT16_MAX, FLOAT16_SMALLEST_NORMAL = 65504.0, 6.1e-5
 FLOAT16_NOISE = 2e-3
 
 
-def photographs_for(spec, known={}):  # noqa: B006 - a cache
-    """Batch and labels of the bundled photographs; decoded once for each preprocessing."""
-    listed = image_folder.resolve_labels(image_folder.list_photographs(image_folder.BUNDLED), categories(spec))
+def images_for(spec, known={}):  # noqa: B006 - a cache
+    """Batch and labels of the bundled images; decoded once for each preprocessing."""
+    listed = image_folder.resolve_labels(image_folder.list_images(image_folder.BUNDLED), categories(spec))
     key = repr(preprocessing(spec))
     if key not in known:
         known[key] = image_folder.load(listed, preprocessing(spec)).batch
-    return known[key], torch.tensor([photograph.label for photograph in listed])
+    return known[key], torch.tensor([image.label for image in listed])
 
 
 def watched(module, batch):
@@ -34,30 +34,30 @@ def watched(module, batch):
     module.to(memory_format=torch.channels_last)  # faster on CPUs
     batch = batch.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        logits = torch.cat([module(photographs) for photographs in batch.split(16)])
+        logits = torch.cat([module(images) for images in batch.split(16)])
     for handle in handles:
         handle.remove()
     return logits, extremes
 
 
 def right(logits, labels):
-    """The share of photographs whose largest logit is their label's."""
+    """The share of images whose largest logit is their label's."""
     return float((logits.argmax(1) == labels).float().mean())
 
 
 def scale(logits):
-    """The largest |logit| of all photographs."""
+    """The largest |logit| of all images."""
     return float(logits.abs().max())
 
 
 def unsafe(logits):
-    """Photographs that float16's noise might decide otherwise."""
+    """Images that float16's noise might decide otherwise."""
     first, second = logits.topk(2, dim=1).values.unbind(1)
     # Noise flips a decision only by lifting one class and lowering another, so below twice its size.
     return int(((first - second) / scale(logits) < 2 * FLOAT16_NOISE).sum())
 
 
 def nearest(logits):
-    """The smallest distance between two photographs' logits, the largest difference of any class."""
+    """The smallest distance between two images' logits, the largest difference of any class."""
     distances = torch.cdist(logits, logits, p=float("inf"))
     return float(distances.fill_diagonal_(float("inf")).min())

@@ -14,7 +14,7 @@ from fixtures.images import folder as image_folder
 from fixtures.images import judged
 from fixtures.images.judged import Judged
 from fixtures.run import progress
-from fixtures.run.passes import answers
+from fixtures.run.passes import outputs_of
 
 
 @pytest.fixture
@@ -40,20 +40,20 @@ def rows(batches):
 def test_every_pass_gives_the_same_rows_kept_or_re_read(folder, monkeypatch, kept_bytes):
     monkeypatch.setattr(judged, "KEPT_BYTES", kept_bytes)
     reads = []
-    found = Judged(image_folder.list_photographs(folder), lambda picture: reads.append(1) or grey(picture))
+    found = Judged(image_folder.list_images(folder), lambda picture: reads.append(1) or grey(picture))
     for size in (4, 1, 10):
         batches = list(found.batches(size))
         assert rows(batches) == [0, 1, 2, 4, 5, 6]
         assert [inputs.count(batch) for batch in batches][:-1] == [size] * (len(batches) - 1)
     assert len(reads) == (6 if kept_bytes == 10**6 else 18)
-    assert [photograph.name for photograph in found.readable] == ["0.png", "1.png", "2.png", "4.png", "5.png", "6.png"]
-    assert [(photograph.name, bool(reason)) for photograph, reason in found.unreadable] == [("3.png", True)]
+    assert [image.name for image in found.readable] == ["0.png", "1.png", "2.png", "4.png", "5.png", "6.png"]
+    assert [(image.name, bool(reason)) for image, reason in found.unreadable] == [("3.png", True)]
 
 
 @pytest.mark.parametrize("kept_bytes", [10**6, 0])
 def test_a_model_that_writes_to_its_input_does_not_affect_later_passes(folder, monkeypatch, kept_bytes):
     monkeypatch.setattr(judged, "KEPT_BYTES", kept_bytes)
-    found = Judged(image_folder.list_photographs(folder), grey)
+    found = Judged(image_folder.list_images(folder), grey)
     for size in (2, 1, 10):
         for batch in found.batches(size):
             batch[1].mul_(-1)
@@ -64,7 +64,7 @@ def test_a_model_that_writes_to_its_input_does_not_affect_later_passes(folder, m
 
 def test_the_head_reads_no_more_than_it_needs(folder):
     reads = []
-    found = Judged(image_folder.list_photographs(folder)[:3], lambda picture: reads.append(1) or grey(picture))
+    found = Judged(image_folder.list_images(folder)[:3], lambda picture: reads.append(1) or grey(picture))
     assert rows([found.head(2)]) == [0, 1] and rows([found.head(1)]) == [0]
     assert rows([found.head(5)]) == [0, 1, 2]
     assert rows([found.head(5)]) == [0, 1, 2] and len(reads) <= 6
@@ -72,7 +72,7 @@ def test_the_head_reads_no_more_than_it_needs(folder):
 
 def test_an_image_that_goes_missing_between_passes_is_named(folder, monkeypatch):
     monkeypatch.setattr(judged, "KEPT_BYTES", 0)
-    found = Judged(image_folder.list_photographs(folder), grey)
+    found = Judged(image_folder.list_images(folder), grey)
     list(found.batches(2))
     (folder / "5.png").unlink()
     with pytest.raises(UserError, match="image 5.png can no longer be read: no such file"):
@@ -80,7 +80,7 @@ def test_an_image_that_goes_missing_between_passes_is_named(folder, monkeypatch)
 
 
 def test_no_readable_image_is_a_one_line_error(folder):
-    (damaged,) = (image for image in image_folder.list_photographs(folder) if image.name == "3.png")
+    (damaged,) = (image for image in image_folder.list_images(folder) if image.name == "3.png")
     with pytest.raises(UserError, match="^no image can be read: 3.png: not a JPEG.*--images$"):
         Judged([damaged], grey).head(1)
 
@@ -109,7 +109,7 @@ class Reporter:
 
 
 def running(found, reporter):
-    """What `answers` needs of a running model."""
+    """What `outputs_of` needs of a running model."""
     config = types.SimpleNamespace(pluginmanager=types.SimpleNamespace(get_plugin={"terminalreporter": reporter}.get))
     return types.SimpleNamespace(
         name="mine", judged=found, run_device="cpu", session=types.SimpleNamespace(config=config)
@@ -121,19 +121,19 @@ def test_outputs_are_in_order_and_a_bar_shows_the_progress(folder, monkeypatch, 
     monkeypatch.setattr(progress, "PATIENCE_S", 0.0)
     reporter = Reporter()
     reporter.isatty, reporter._tw = terminal, types.SimpleNamespace(fullwidth=80)
-    found = Judged(image_folder.list_photographs(folder), grey)
-    given = answers(lambda batch: {"number": batch[1][:, 0], "map": batch[0]}, running(found, reporter), "eager")
+    found = Judged(image_folder.list_images(folder), grey)
+    given = outputs_of(lambda batch: {"number": batch[1][:, 0], "map": batch[0]}, running(found, reporter), "eager")
     assert given["number"].tolist() == [0, 1, 2, 4, 5, 6] and given["map"].shape == (6, 3, 8, 8)
     shown = "".join(reporter.lines)
     assert "mine eager: 6 of 7 images, 0 s" in shown and ("0 s left" in shown) is terminal
 
 
 def test_an_output_without_a_row_per_image_is_refused(folder):
-    found = Judged(image_folder.list_photographs(folder), grey)
+    found = Judged(image_folder.list_images(folder), grey)
     with pytest.raises(
-        UserError, match=r"mine eager gives output in shape \(\) for a batch of 1: let the first axis be"
+        UserError, match=r"mine eager returns output with shape \(\) for a batch of 1: the first axis must be"
     ):
-        answers(lambda batch: batch[1].sum(), running(found, None), "eager")
+        outputs_of(lambda batch: batch[1].sum(), running(found, None), "eager")
 
 
 def test_file_names_cannot_control_the_terminal(tmp_path):
@@ -142,5 +142,5 @@ def test_file_names_cannot_control_the_terminal(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a\x1b[2J.png")
     model = RunningModel.__new__(RunningModel)
     model._refused, model._reference = None, object()
-    model.judged = Judged(image_folder.list_photographs(tmp_path), grey)
-    assert model.photographs == ("a\\x1b[2J.png",)
+    model.judged = Judged(image_folder.list_images(tmp_path), grey)
+    assert model.image_names == ("a\\x1b[2J.png",)

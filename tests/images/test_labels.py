@@ -11,7 +11,7 @@ import pytest
 from fixtures.common.errors import UserError
 from fixtures.images import folder as image_folder
 from fixtures.images import labels
-from fixtures.images.folder import Photograph
+from fixtures.images.folder import ListedImage
 from fixtures.images.labels import Label
 from tests.helpers.drawn import picture
 
@@ -19,7 +19,7 @@ from tests.helpers.drawn import picture
 def refused(folder: Path) -> str:
     """The message that refuses a folder."""
     with pytest.raises(UserError) as caught:
-        image_folder.list_photographs(folder)
+        image_folder.list_images(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -37,15 +37,15 @@ def test_flat_folder_is_unlabelled_and_sorted(tmp_path):
         picture(tmp_path / name)
     for name in ("notes.txt", ".hidden.jpg", "film.gif"):
         (tmp_path / name).write_bytes(b"x")
-    found = image_folder.list_photographs(tmp_path)
-    assert [photograph.name for photograph in found] == ["a.webp", "b.png", "c.tif", "d.bmp", "z.JPG"]
-    assert all(photograph.written is None for photograph in found)
+    found = image_folder.list_images(tmp_path)
+    assert [image.name for image in found] == ["a.webp", "b.png", "c.tif", "d.bmp", "z.JPG"]
+    assert all(image.written is None for image in found)
 
 
 def test_sub_folders_are_classes_however_deep(tmp_path):
     for name in ("goldfish/1.jpg", "goldfish/more/2.jpg", "tabby/1.jpg", ".cache/1.jpg", "3.jpg"):
         picture(tmp_path / name)
-    found = {photograph.name: photograph.written for photograph in image_folder.list_photographs(tmp_path)}
+    found = {image.name: image.written for image in image_folder.list_images(tmp_path)}
     assert found == {
         "goldfish/1.jpg": Label("goldfish"),
         "goldfish/more/2.jpg": Label("goldfish"),
@@ -70,9 +70,9 @@ def test_labels_csv(tmp_path, encoding, header, first, second):
         return ",".join(cells.get(column.strip().lower(), label) for column in header.split(","))
 
     text = "\r\n".join((header, row("a.jpg", first), "", row("dog/c.jpg", second), ""))
-    found = image_folder.list_photographs(labels_csv(tmp_path, text, encoding))
+    found = image_folder.list_images(labels_csv(tmp_path, text, encoding))
     index = "index" in header.lower()
-    assert [(photograph.name, photograph.written) for photograph in found] == [
+    assert [(image.name, image.written) for image in found] == [
         ("a.jpg", Label(first, index)),
         ("dog/c.jpg", Label(second, index)),
     ]
@@ -80,7 +80,7 @@ def test_labels_csv(tmp_path, encoding, header, first, second):
 
 def test_index_takes_precedence_over_name_and_an_empty_cell_is_unlabelled(tmp_path):
     folder = labels_csv(tmp_path, "file,imagenet_name,imagenet_index\na.jpg,tabby,281\nb.jpg,,\n")
-    assert [photograph.written for photograph in image_folder.list_photographs(folder)] == [
+    assert [image.written for image in image_folder.list_images(folder)] == [
         Label("281", is_index=True),
         None,
     ]
@@ -146,7 +146,7 @@ def test_labels_csv_cannot_leave_its_folder(tmp_path, name):
 def test_labels_csv_may_use_a_link_that_stays_inside(tmp_path):
     folder = labels_csv(tmp_path, "file,label\nlink.jpg,1\n")
     (folder / "link.jpg").symlink_to(folder / "dog" / "c.jpg")
-    assert image_folder.list_photographs(folder)[0].name == "link.jpg"
+    assert image_folder.list_images(folder)[0].name == "link.jpg"
 
 
 def test_labels_csv_in_another_encoding_is_refused(tmp_path):
@@ -183,10 +183,10 @@ CATEGORIES = ("tench", "goldfish", "crane", "golden retriever", "Crane", "drake"
 
 
 def resolved(text: Optional[str]) -> Optional[int]:
-    (photograph,) = image_folder.resolve_labels(
-        [Photograph(Path("p.jpg"), text if text is None else Label(text))], CATEGORIES
+    (image,) = image_folder.resolve_labels(
+        [ListedImage(Path("p.jpg"), text if text is None else Label(text))], CATEGORIES
     )
-    return photograph.label
+    return image.label
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_number_that_is_not_a_class_name_is_an_index(text, label):
 
 @pytest.mark.parametrize("text", ["0", "2", "10"])
 def test_a_number_in_a_column_of_indices_is_an_index_even_if_it_is_a_class_name(tmp_path, text):
-    (image,) = image_folder.list_photographs(labels_csv(tmp_path, f"file,imagenet_index\na.jpg,{text}\n"))
+    (image,) = image_folder.list_images(labels_csv(tmp_path, f"file,imagenet_index\na.jpg,{text}\n"))
     (resolved,) = image_folder.resolve_labels([image], NUMERIC)
     assert resolved.label == int(text) and NUMERIC[int(text)] != text or text == "0"
 

@@ -56,16 +56,16 @@ def of_height(height):
     return preprocess
 
 
-def photographs(folder):
+def three_images(folder):
     """Three images; the second is less tall and wider than the others."""
     for name, size in (("a.png", (20, 20)), ("b.png", (30, 10)), ("c.png", (20, 20))):
         picture(folder / name, size=size)
-    return image_folder.list_photographs(folder)
+    return image_folder.list_images(folder)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_an_image_on_which_preprocessing_fails_is_left_out_by_name(tmp_path, batch_size):
-    judged = Judged(photographs(tmp_path), of_height(10))
+    judged = Judged(three_images(tmp_path), of_height(10))
     judged.head(2)
     assert sum(len(batch) for batch in judged.batches(batch_size)) == 2
     ((left_out, reason),) = judged.unreadable
@@ -77,7 +77,7 @@ def test_a_preprocessing_that_fails_on_every_image_is_to_blame_and_no_image_is(t
     def slip(image):
         return transforms.functional.rezise(image, [16, 16])
 
-    images = photographs(tmp_path)
+    images = three_images(tmp_path)
     (tmp_path / "b.png").write_bytes(b"no image")
     judged = Judged(images, slip)
     with pytest.raises(ModelFault) as error:
@@ -122,7 +122,7 @@ def test_running_out_of_memory_is_not_blamed_on_the_image(tmp_path):
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_images_of_unequal_size_are_named_with_the_remedy(tmp_path, batch_size):
     """Even if they are not in the same batch: an engine takes a single size."""
-    judged = Judged(photographs(tmp_path), transforms.Compose([transforms.Resize(8), transforms.ToTensor()]))
+    judged = Judged(three_images(tmp_path), transforms.Compose([transforms.Resize(8), transforms.ToTensor()]))
     with pytest.raises(ModelFault) as error:
         list(judged.batches(batch_size))
     expected = (

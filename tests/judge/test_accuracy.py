@@ -10,7 +10,7 @@ import pytest
 from fixtures.common.errors import UserError
 from fixtures.judge.accuracy import Accuracy, AccuracyDrop, accuracy, accuracy_drop
 
-CLASSES = 16 * numpy.eye(3, 4)  # Three photographs of three of the four classes.
+CLASSES = 16 * numpy.eye(3, 4)  # Three images of three of the four classes.
 
 
 def test_accuracy_by_hand():

@@ -70,7 +70,7 @@ def test_classes_without_names_go_by_number():
 )
 def test_a_flip_is_excused_up_to_twice_the_tolerance_and_no_further(margin, excused):
     reference = decided(50)
-    reference[7, 0] = 8 - margin  # Photograph 7 is of class 3, the next is 0.
+    reference[7, 0] = 8 - margin  # Image 7 is of class 3, the next is 0.
     found = top1(flipped(reference, 7), reference, LIMIT, names(50))
     assert (found.excused, bool(found), len(found.flips), found.same) == (excused, bool(excused), 1, 49)
 

@@ -210,10 +210,10 @@ def test_the_stand_in_must_give_few_boxes_of_different_scores_on_nine_in_ten_ima
     many = Boxes(numpy.zeros((61, 4)), table / 61, numpy.ones(61, int))
     alike = dataclasses.replace(REFERENCE, scores=numpy.float32([0.5, 0.5, 0.4, 0.3]))
     good = dataclasses.replace(many, boxes=many.boxes[1:], scores=many.scores[1:], labels=many.labels[1:])
-    photographs = [{0: boxes(), 61: many, "alike": alike}[wrong]] * spoilt + [good, REFERENCE] * 25
-    assert with_few_boxes(photographs[:50]) == 50 - spoilt
+    per_image = [{0: boxes(), 61: many, "alike": alike}[wrong]] * spoilt + [good, REFERENCE] * 25
+    assert with_few_boxes(per_image[:50]) == 50 - spoilt
     assert with_few_boxes([boxes((0, 0, 9, 9, 0.5, 1))]) == 1
-    fault = stand_in_fault(photographs[:50])
+    fault = stand_in_fault(per_image[:50])
     assert (fault == "") == right and (right or f"on only {50 - spoilt} of 50 images" in fault)
 
 
@@ -225,10 +225,10 @@ def test_only_calibrated_weights_on_bundled_images_are_checked_for_it(kind, bund
         name="tiny",
         weights_kind=kind,
         sees_bundled=bundled,
-        photographs=["bee.jpg", "hen.jpg"],
+        image_names=["bee.jpg", "hen.jpg"],
         judged=SimpleNamespace(readable=()),
         reference={},
-        detector=SimpleNamespace(limits=LIMITS, boxes_of=lambda outputs, photographs: found),
+        detector=SimpleNamespace(limits=LIMITS, boxes_of=lambda outputs, images: found),
     )
     twin, session = SimpleNamespace(name="x", precision="fp32", outputs={}), SimpleNamespace(settings=SimpleNamespace())
     session.settings.save_detections = None

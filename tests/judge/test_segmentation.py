@@ -77,7 +77,7 @@ def test_few_pixels_may_change():
         (numpy.zeros_like(masks()), "50.00% of bee.jpg"),
         (masks()[::-1], "50.00% of bee.jpg"),
     ],
-    ids=["off by a pixel", "classes swapped", "a class dead", "photographs swapped"],
+    ids=["off by a pixel", "classes swapped", "a class dead", "images swapped"],
 )
 def test_what_is_wrong_is_refused(actual, reason):
     found = judge_masks(actual, masks(), TOLERANCE, NAMES)
@@ -97,7 +97,7 @@ def test_every_limit_is_inclusive():
     assert judge_masks(actual, reference, MaskTolerance("fp32", 4 / 64, mean, "by hand"), NAMES)
     assert not judge_masks(actual, reference, MaskTolerance("fp32", 3.9 / 64, mean, "by hand"), NAMES)
     assert not judge_masks(actual, reference, MaskTolerance("fp32", 4 / 64, mean + 1e-9, "by hand"), NAMES)
-    # Half of the second photograph is the first one's, so three quarters of both.
+    # Half of the second image is the first one's, so three quarters of both.
     assert judge_masks(reference, reference, MaskTolerance("fp32", 0.25, 0.5, "by hand"), NAMES)
     frozen = judge_masks(reference, reference, MaskTolerance("fp32", 0.26, 0.5, "by hand"), NAMES)
     assert frozen.reasons == ("the reference's masks hardly depend on the image: a frozen engine would pass",)
@@ -136,7 +136,7 @@ def test_the_report_and_the_dictionary():
 def test_a_reference_that_never_changes_is_refused():
     same = numpy.stack([masks()[0]] * 2)
     assert "frozen engine" in judge_masks(same, same, TOLERANCE, NAMES).reasons[0]
-    assert judge_masks(same[:1], same[:1], TOLERANCE, NAMES[:1]), "one photograph alone cannot show it"
+    assert judge_masks(same[:1], same[:1], TOLERANCE, NAMES[:1]), "one image alone cannot show it"
     with pytest.raises(ValueError, match="for 1 names"):
         judge_masks(same, same, TOLERANCE, NAMES[:1])
 

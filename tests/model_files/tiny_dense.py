@@ -62,13 +62,13 @@ def untrained_segmenter():
     return LRASPP(Maps(("low", "high")), 12, 16, len(CLASSES), inter_channels=8).eval()
 
 
-def photographs(preprocess):
-    return image_folder.load(image_folder.list_photographs(image_folder.BUNDLED)[::4], preprocess).batch
+def bundled_images(preprocess):
+    return image_folder.load(image_folder.list_images(image_folder.BUNDLED)[::4], preprocess).batch
 
 
 def detector(maps=Maps):
     module = untrained_detector(maps)
-    calibrate_detector(module, photographs(DetectorInput(plain, module.transform)), 0)
+    calibrate_detector(module, bundled_images(DetectorInput(plain, module.transform)), 0)
     return module
 
 
@@ -78,7 +78,7 @@ def shifted_detector():
 
 def segmenter():
     module = untrained_segmenter()
-    calibrate_segmenter(module, photographs(small), 0)
+    calibrate_segmenter(module, bundled_images(small), 0)
     return module
 
 

@@ -15,6 +15,6 @@ def test_it_builds_the_same_weights_and_distinguishes_images(root):
     first, second = spec.builder(), spec.builder()
     assert all(torch.equal(one, other) for one, other in zip(first.state_dict().values(), second.state_dict().values()))
     with torch.inference_mode():
-        images = image_folder.judged_photographs(image_folder.BUNDLED)[:12]
+        images = image_folder.judged_images(image_folder.BUNDLED)[:12]
         predicted = first(image_folder.load(images, spec.preprocess).batch).argmax(dim=1)
     assert len(set(predicted.tolist())) >= 3 and len(spec.class_names) == 6

@@ -57,9 +57,9 @@ def test_calibrated_weights_are_made_once_and_cached(quick, tmp_path):
         ("twins.models.weights.SEED", 1),
         ("torch.__version__", "2.99.1"),
         ("torchvision.__version__", "0.99"),
-        ("twins.images.folder.digest", lambda photographs: "other photographs"),
+        ("twins.images.folder.digest", lambda images: "other images"),
     ],
-    ids=["recipe", "seed", "torch", "torchvision", "photographs"],
+    ids=["recipe", "seed", "torch", "torchvision", "images"],
 )
 def test_anything_that_changes_the_weights_makes_a_new_entry(where, value, quick, tmp_path, monkeypatch):
     source = decide("calibrated", [SMALL])

@@ -19,8 +19,8 @@ from fixtures.models.zoo import MODELS
 from tests.helpers.logits import (
     FLOAT16_MAX,
     FLOAT16_SMALLEST_NORMAL,
+    images_for,
     nearest,
-    photographs_for,
     right,
     scale,
     unsafe,
@@ -80,12 +80,12 @@ def fitted(request, made):
 def loaded(request, made):
     """Each model, reloaded from its file, and its outputs for every eighth image, none of which scaled its layers.
 
-    fitted: what calibrating answered to the same photographs. It takes every fourth, from the first on, before every
+    fitted: what calibrating computed for the same images. It takes every fourth, from the first on, before every
     fourth from the second on, of which these are every other one.
     """
     spec = MODELS[request.param]
     module = load_model(spec, made["made"][spec.name]["path"])
-    batch, _ = photographs_for(spec)
+    batch, _ = images_for(spec)
     logits, extremes = watched(module, batch[1::8])
     fitted = torch.load(made["made"][spec.name]["fitted"], weights_only=True)["logits"][16:32:2]
     return SimpleNamespace(module=module, batch=batch[1::8], logits=logits, extremes=extremes, fitted=fitted)
@@ -147,7 +147,7 @@ def test_biases_are_distinct(loaded):
 def test_untrained_weights_fail_these_checks():
     """The checks above are meaningful: torchvision's random initialisation fails them."""
     torch.manual_seed(0)
-    batch, labels = photographs_for(MODELS["alexnet"])
+    batch, labels = images_for(MODELS["alexnet"])
     logits, _ = watched(get_model("alexnet", weights=None).eval(), batch)
     assert right(logits, labels) < 0.1
     assert float(logits.std()) < 0.1

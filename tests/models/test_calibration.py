@@ -10,7 +10,7 @@ from fixtures.common.errors import UserError
 from fixtures.models import calibration
 from fixtures.models.calibration import SEED, calibrate
 from fixtures.models.zoo import MODELS, ModelSpec, build_module
-from tests.helpers.logits import FLOAT16_MAX, nearest, photographs_for, right, watched
+from tests.helpers.logits import FLOAT16_MAX, images_for, nearest, right, watched
 
 # Other kinds of classifier: another layer at the end, dense connections, squeeze-and-excitation, LayerNorm, attention.
 # Images of 64×64 keep them quick.
@@ -26,7 +26,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_any_other_classifier(name):
-    batch, labels = photographs_for(MODELS["resnet18"])
+    batch, labels = images_for(MODELS["resnet18"])
     batch = nn.functional.interpolate(batch, size=(64, 64), mode="area")
     module = build_module(ModelSpec(name, builder_options=OTHERS[name]))
     calibrate(module, batch, labels, SEED)

@@ -21,9 +21,7 @@ def detections(module):
 def pictures():
     from fixtures.images import folder as image_folder
 
-    return [
-        decoding.open_rgb(photograph.path) for photograph in image_folder.list_photographs(image_folder.BUNDLED)[::4]
-    ]
+    return [decoding.open_rgb(image.path) for image in image_folder.list_images(image_folder.BUNDLED)[::4]]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +32,7 @@ def found():
 def test_nearly_every_image_has_a_few_boxes(found):
     counts = [len(one["boxes"]) for one in found]
     assert sum(1 <= count <= 60 for count in counts) >= 0.8 * len(counts), counts
-    assert len(set(counts)) > 3, "what is found depends on the photograph"
+    assert len(set(counts)) > 3, "what is found depends on the image"
 
 
 def test_scores_differ_and_reach_far_above_the_threshold(found):
@@ -51,7 +49,7 @@ def test_an_untrained_detector_fails_these_checks():
 
 def test_masks_depend_on_the_image():
     module = tiny_dense.segmenter()
-    batch = tiny_dense.photographs(tiny_dense.small)
+    batch = tiny_dense.bundled_images(tiny_dense.small)
     with torch.inference_mode():
         masks = module(batch)["out"].argmax(1)
     shares = torch.stack([(masks == index).float().mean((1, 2)) for index in range(len(tiny_dense.CLASSES))])
@@ -81,7 +79,7 @@ def test_zoo_models_are_built_without_the_network(name, monkeypatch):
 
 def test_a_detectors_core_returns_its_heads_outputs():
     module = tiny_dense.detector()
-    batch = tiny_dense.photographs(cores.DetectorInput(tiny_dense.plain, module.transform))[:2]
+    batch = tiny_dense.bundled_images(cores.DetectorInput(tiny_dense.plain, module.transform))[:2]
     with torch.inference_mode():
         answers = cores.core(zoo.ModelSpec("any", task="detection"), module)(batch)
         expected = module.head(list(module.backbone(batch).values()))

@@ -23,7 +23,7 @@ installed = pytest.mark.skipif(bool(efficientnet_lite.missing()), reason="its pa
 @installed
 def test_it_recognises_the_bundled_images_as_a_trained_network_does():
     spec = zoo.find(efficientnet_lite.NAME)
-    images = image_folder.judged_photographs(image_folder.BUNDLED)[::5]
+    images = image_folder.judged_images(image_folder.BUNDLED)[::5]
     labels = [image.label for image in image_folder.resolve_labels(images, zoo.categories(spec))]
     with torch.inference_mode():
         logits = zoo.build_module(spec)(image_folder.load(images, zoo.preprocessing(spec)).batch).numpy()

@@ -30,7 +30,7 @@ ENTRY = ModelSpec(
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """Eager's and the twin's outputs for four images, and the images' names."""
-    loaded = image_folder.load(image_folder.list_photographs(image_folder.BUNDLED)[::4], preprocessing(ENTRY))
+    loaded = image_folder.load(image_folder.list_images(image_folder.BUNDLED)[::4], preprocessing(ENTRY))
     module = build_module(ENTRY)
     calibrate_segmenter(module, loaded.batch, SEED)
     model, batch = core(ENTRY, module), loaded.batch[::4]
@@ -38,10 +38,10 @@ def found(tmp_path_factory):
     twin = TWINS["onnxruntime_fp32"].build(model, batch[:1], path)
     with torch.inference_mode():
         reference = to_numpy(model(batch))
-        parts = [to_numpy(twin(photograph)) for photograph in batch.split(1)]
+        parts = [to_numpy(twin(image)) for image in batch.split(1)]
     twin.close()
     outputs = {name: torch.cat([torch.from_numpy(part[name]) for part in parts]).numpy() for name in reference}
-    return reference, outputs, [photograph.name for photograph in loaded.photographs[::4]]
+    return reference, outputs, [image.name for image in loaded.images[::4]]
 
 
 def test_its_map_and_its_masks_agree(found):

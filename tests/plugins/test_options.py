@@ -132,7 +132,9 @@ def test_wrong_input_is_refused_in_one_line(read, arguments, parts):
 def test_folders_that_cannot_be_made_are_refused(read, tmp_path):
     (tmp_path / "file").write_text("")
     for option in ("--save-weights", "--save-detections"):
-        with pytest.raises(run_settings.UserError, match=f"^{option} .*file cannot be made .*; name another folder$"):
+        with pytest.raises(
+            run_settings.UserError, match=f"^{option} .*file cannot be created .*; name another folder$"
+        ):
             read(option, str(tmp_path / "file"))
 
 
@@ -164,7 +166,7 @@ def test_an_empty_image_folder_is_refused(read, tmp_path):
         read("--images", str(tmp_path / "empty"))
 
 
-def test_labels_of_absent_photographs_are_refused(read, tmp_path):
+def test_labels_of_absent_images_are_refused(read, tmp_path):
     (tmp_path / "labels.csv").write_text("file,label\nabsent.jpg,3\n")
     with pytest.raises(run_settings.UserError, match="absent.jpg"):
         read("--images", str(tmp_path))

@@ -151,7 +151,7 @@ def test_outputs_that_fill_the_memory_fail_the_run_and_the_figures_are_written(m
     config.stash[run_json.PATH] = path
     record = types.SimpleNamespace(outputs={})
     current = types.SimpleNamespace(
-        settings=types.SimpleNamespace(save_outputs=tmp_path / "o.npz"), record=record, answered=()
+        settings=types.SimpleNamespace(save_outputs=tmp_path / "o.npz"), record=record, image_names=()
     )
     monkeypatch.setattr(saved_outputs, "current_session", lambda config: current)
     monkeypatch.setattr(saved_outputs, "save", fill)

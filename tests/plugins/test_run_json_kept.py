@@ -37,7 +37,7 @@ def ends(tmp_path, monkeypatch):
 
 def test_a_run_that_started_no_case_leaves_what_is_there(ends):
     ends.path.write_text('{"run": "of last night"}')
-    assert ends(started=False) == (f"No case ran: {ends.path} stays as it was", 0)
+    assert ends(started=False) == (f"No case ran: {ends.path} is unchanged", 0)
     assert json.loads(ends.path.read_text()) == {"run": "of last night"}
     assert ends() == (f"Wrote the run to {ends.path}", 0)
     assert json.loads(ends.path.read_text()) == {"run": "this one"}
@@ -49,7 +49,7 @@ def test_what_another_run_wrote_meanwhile_is_not_overwritten(ends, before):
         ends.path.write_text(before)
     said, exit_code = ends(lambda: ends.path.write_text('{"run": "the other"}'))
     begin, _, rescued = said.rpartition("; it is in ")
-    assert begin == f"The run could not be written to {ends.path}: another run has written it meanwhile"
+    assert begin == f"The run could not be written to {ends.path}: another run has written it in the meantime"
     assert exit_code == pytest.ExitCode.TESTS_FAILED
     assert json.loads(ends.path.read_text()) == {"run": "the other"}
     assert json.loads(Path(rescued).read_text()) == {"run": "this one"}

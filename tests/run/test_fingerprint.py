@@ -46,7 +46,7 @@ def running(tmp_path, monkeypatch):
             built.append(job.twin)
             path[0].write_bytes(b"an engine")
             return {"build_s": 1.0, "build_warnings": []}
-        return {"answer": None}
+        return {"output": None}
 
     model = pretended.model(work, engine_folder=tmp_path)
     images = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -75,7 +75,7 @@ def test_an_engine_is_built_again_once_when_eager_gives_other_outputs(running):
     assert opened(model) == [] and len(built) == 1
     Scaled.scale = 1.001
     (line,) = opened(model)
-    assert "is built again" in line and "\n" not in line and len(built) == 2
+    assert "is rebuilt" in line and "\n" not in line and len(built) == 2
     assert opened(model) == [] and len(built) == 2
 
 

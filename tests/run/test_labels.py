@@ -10,18 +10,18 @@ import pytest
 from fixtures.checks import preflight
 from fixtures.common.errors import ModelFault
 from fixtures.images import folder as image_folder
-from fixtures.images.folder import Photograph
+from fixtures.images.folder import ListedImage
 from fixtures.images.labels import Label
 from fixtures.models.zoo import MODELS, ModelSpec, imagenet_names
 from fixtures.run.model import RunningModel
 
-GIVEN = [Photograph(Path("p.jpg"), Label("281", is_index=True))]
+GIVEN = [ListedImage(Path("p.jpg"), Label("281", is_index=True))]
 
 
 def model(spec, folder=image_folder.BUNDLED, images=GIVEN):
     running = RunningModel.__new__(RunningModel)
     running.spec = spec
-    running.session = types.SimpleNamespace(settings=types.SimpleNamespace(images=folder), photographs=images)
+    running.session = types.SimpleNamespace(settings=types.SimpleNamespace(images=folder), images=images)
     return running
 
 
@@ -41,6 +41,6 @@ def test_a_model_without_class_names_takes_the_indices_of_the_users_images(tmp_p
 
 
 def test_an_unknown_label_is_found_before_the_tests(tmp_path):
-    images = [Photograph(Path("p.jpg"), Label("hund"))]
+    images = [ListedImage(Path("p.jpg"), Label("hund"))]
     with pytest.raises(ModelFault, match="^label 'hund' of p.jpg is not a class of this model: did you mean 'hound'"):
         preflight._check_labels(model(ModelSpec("own", class_names=("hound", "cat")), tmp_path, images), 2)

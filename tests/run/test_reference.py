@@ -26,7 +26,7 @@ def model(tmp_path):
     """What `reference` needs of a running model: a dozen grey images, one of them bright."""
     for place, grey in enumerate(GREYS):
         Image.new("RGB", (4, 4), (grey,) * 3).save(tmp_path / f"{place:02}.png")
-    judged = Judged(image_folder.list_photographs(tmp_path), preprocess)
+    judged = Judged(image_folder.list_images(tmp_path), preprocess)
     return SimpleNamespace(
         name="mine",
         reference_name="eager",
@@ -121,7 +121,7 @@ def test_a_model_for_one_image_a_call_has_a_reference(model):
 
     found = asked(model, one)
     assert (found.outputs["output"] == singly(model, plain)).all()
-    assert "eager fails on a batch of 7 and not on one image: ValueError: too many values" in found.notes[0]
+    assert "eager fails on a batch of 7 but not on one image: ValueError: too many values" in found.notes[0]
 
 
 def test_a_model_that_draws_or_counts_is_refused_once_and_not_blamed_on_the_batch(model):
@@ -169,7 +169,7 @@ def test_outputs_that_share_memory_with_the_input_or_a_buffer_are_copied(model):
         (lambda batch: plain(batch) if batch.mean() < 0.5 else plain(batch).int(), "type of output .*int32 for 01.png"),
         (
             lambda batch: torch.ones(int(batch.mean() * 99), 4),
-            r"in shape \(3, 4\) for a batch of 1: let the first axis",
+            r"with shape \(3, 4\) for a batch of 1: the first axis",
         ),
     ],
     ids=["shape", "names", "type", "rows"],
@@ -183,7 +183,7 @@ def test_outputs_whose_form_changes_with_the_image_are_one_line(model, eager, sa
 def test_one_image_alone_has_no_batch(model, tmp_path):
     for path in sorted(tmp_path.glob("*.png"))[1:]:
         path.unlink()
-    model.judged = Judged(image_folder.list_photographs(tmp_path), preprocess)
+    model.judged = Judged(image_folder.list_images(tmp_path), preprocess)
     assert asked(model, plain).notes == () and asked(model, plain).batch.asked == 0
 
 
@@ -204,7 +204,7 @@ def test_the_note_names_the_images_and_the_reason():
     note = BatchDependence(10, 2e-5, tuple("abcd"), 0.25).note
     assert "in a batch of 10 they change on 4 of 10 images (a, b, c …), by up to 0.25 of the scale" in note
     assert "keeps state or draws at random" in BatchDependence(10, 2e-5, ("a",), 0.25, repeats=False).note
-    assert "fails on a batch of 10 and not on one image: oops" in BatchDependence(10, 2e-5, error="oops").note
+    assert "fails on a batch of 10 but not on one image: oops" in BatchDependence(10, 2e-5, error="oops").note
     json.dumps(BatchDependence(10, 2e-5, ("a",), math.inf).as_dict(), allow_nan=False)
 
 
@@ -220,7 +220,7 @@ class Scale(torch.nn.Module):
 
 
 def test_images_are_shared_by_published_preprocessing_and_by_identity_alone(model):
-    session = SimpleNamespace(_judged=[], photographs=())
+    session = SimpleNamespace(_judged=[], images=())
     one, other = Scale(1.0), Scale(3.0)
     assert repr(one) == repr(other)
     specs = [

@@ -14,7 +14,7 @@ from fixtures.common.build_options import BuildOptions
 from fixtures.common.errors import UserError
 from fixtures.tensorrt import builder, timing_cache
 from tests.doubles import on_host
-from tests.doubles.small import built, load, photographs, small_model
+from tests.doubles.small import built, image_batch, load, small_model
 
 STRONGLY_TYPED = ("10.13.3.9", "11.4.0.106")
 
@@ -75,7 +75,7 @@ def test_a_refused_node_is_named_with_the_parser_s_reason(trt, tmp_path, monkeyp
 
 def test_tensorrt_s_own_plugins_are_registered_once_before_parsing_and_loading(trt, tmp_path):
     _, path = built(tensorrt, tmp_path)
-    load(tensorrt, path, photographs())
+    load(tensorrt, path, image_batch())
     assert trt.double.calls == ["plugins", "parse", "deserialise", "deserialise"]
 
 
@@ -83,7 +83,7 @@ def test_a_process_that_only_loads_registers_them_too(monkeypatch, tmp_path):
     on_host.tensorrt(monkeypatch, "10.3.0")
     _, path = built(tensorrt, tmp_path)
     trt = on_host.tensorrt(monkeypatch, "10.3.0")
-    load(tensorrt, path, photographs())
+    load(tensorrt, path, image_batch())
     assert trt.double.calls == ["plugins", "deserialise"]
 
 
@@ -197,4 +197,4 @@ def test_progress_is_reported_at_most_once_a_second(newest, tmp_path):
 
 def test_int8_needs_calibration_images(newest, tmp_path):
     with pytest.raises(UserError, match="int8 needs calibration images"):
-        TWINS["tensorrt_int8"].build(small_model(), photographs(), tmp_path / "a.engine")
+        TWINS["tensorrt_int8"].build(small_model(), image_batch(), tmp_path / "a.engine")

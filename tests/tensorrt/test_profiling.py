@@ -13,14 +13,14 @@ from fixtures.layers.joined import join
 from fixtures.onnx import ports
 from fixtures.tensorrt import profiling
 from tests.doubles import on_host
-from tests.doubles.small import built, photographs, small_model
+from tests.doubles.small import built, image_batch, small_model
 
 CONVOLUTION = "/0/Conv + /2/Relu"
 
 
 def request_of(path, precision="fp32", options=None):
-    calibration = photographs(14) if precision == "int8" else None
-    return BuildRequest(small_model(), photographs(), precision, path, calibration, options or BuildOptions())
+    calibration = image_batch(14) if precision == "int8" else None
+    return BuildRequest(small_model(), image_batch(), precision, path, calibration, options or BuildOptions())
 
 
 def test_every_layer_has_its_time_its_nodes_and_its_precision(trt, tmp_path):
@@ -66,7 +66,7 @@ def test_a_replayed_twin_is_timed_without_its_graph(monkeypatch, tmp_path):
 def test_an_engine_made_elsewhere_has_times_and_names_alone(newest, tmp_path):
     _, path = built(tensorrt, tmp_path)
     model = small_model()
-    form = ports.form(photographs(), model(photographs()))
+    form = ports.form(image_batch(), model(image_batch()))
     built_before = len(newest.double.verbosities)
     found = tensorrt.layer_times(request_of(path, options=BuildOptions(engine_form=form)), 1)
     assert {layer.precision for layer in found.layers} == {None}

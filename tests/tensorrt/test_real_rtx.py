@@ -13,7 +13,7 @@ from fixtures.models import zoo
 from fixtures.models.cores import core
 from fixtures.onnx import export as onnx_export
 from tests.doubles import tensorrt_double
-from tests.doubles.small import load, photographs, small_model
+from tests.doubles.small import image_batch, load, small_model
 from tests.tensorrt import contract
 
 trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: no wheel for this platform or Python")
@@ -21,7 +21,7 @@ trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed:
 
 def written(folder, model=None, precision="tf32", example=None, **options):
     """(file of the engine of a model, layers of its network)."""
-    path, example = folder / "artefact.engine", photographs() if example is None else example
+    path, example = folder / "artefact.engine", image_batch() if example is None else example
     request = BuildRequest(model or small_model(), example, precision, path, None, BuildOptions(**options))
     return path, tensorrt_rtx.build_engine(request)
 
@@ -54,7 +54,7 @@ SIZES = {"inception_v3": 299, "ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_larg
 
 @pytest.mark.parametrize("name", list(zoo.MODELS))
 def test_every_model_of_the_zoo_is_parsed_and_built_in_every_precision(name, tmp_path):
-    model, example = seeded(name), photographs(size=SIZES.get(name, 224))
+    model, example = seeded(name), image_batch(size=SIZES.get(name, 224))
     weights = sum(parameter.numel() for parameter in model.parameters())
     sizes = {}
     for precision in tensorrt_rtx.PRECISIONS:
@@ -111,14 +111,14 @@ def test_turing_takes_float16_alone_and_says_so(tmp_path):
 
 
 def test_a_batch_profile_and_a_workspace_are_taken(tmp_path):
-    assert written(tmp_path, example=photographs(2), batch_profile=(1, 2, 4), workspace_bytes=2**24)[1] > 5
+    assert written(tmp_path, example=image_batch(2), batch_profile=(1, 2, 4), workspace_bytes=2**24)[1] > 5
 
 
 @pytest.mark.parametrize("precision", tensorrt_rtx.PRECISIONS)
 def test_an_engine_of_open_height_and_width_is_built(tmp_path, precision):
     sizes = ((128, 128), (256, 256), (384, 512))
     model = seeded("lraspp_mobilenet_v3_large")
-    path, layers = written(tmp_path, model, precision, photographs(size=256), sizes=sizes)
+    path, layers = written(tmp_path, model, precision, image_batch(size=256), sizes=sizes)
     assert layers > 100 and path.stat().st_size > 10**6
 
 
@@ -134,5 +134,5 @@ def test_progress_is_reported_by_the_real_builder(tmp_path, monkeypatch):
 def test_loading_without_a_driver_is_one_line_that_asks_for_no_new_build(tmp_path):
     path, _ = written(tmp_path)
     with pytest.raises(UserError, match="^TensorRT for RTX .* cannot load the engine: .*[Dd]river|no CUDA") as error:
-        load(tensorrt_rtx, path, photographs(), "tf32")
+        load(tensorrt_rtx, path, image_batch(), "tf32")
     assert "\n" not in str(error.value)

@@ -15,7 +15,7 @@ from fixtures.common.errors import EngineRefused, UserError
 from fixtures.machine import facts as machine_facts
 from fixtures.tensorrt import package, rtx
 from tests.doubles import on_host
-from tests.doubles.small import DAMAGES, built, load, photographs, relative_error, small_model
+from tests.doubles.small import DAMAGES, built, image_batch, load, relative_error, small_model
 from tests.doubles.tensorrt_double import RTX_VERSIONS
 
 TOLERANCE = {"tf32": 1e-5, "fp16": 1e-2}
@@ -29,10 +29,10 @@ def trt(request, monkeypatch):
 
 @pytest.mark.parametrize("precision", tensorrt_rtx.PRECISIONS)
 def test_an_engine_is_built_stored_loaded_and_agrees(trt, precision, tmp_path):
-    model, example = small_model(), photographs()
+    model, example = small_model(), image_batch()
     twin, path = built(tensorrt_rtx, tmp_path, model, precision)
     loaded = load(tensorrt_rtx, path, example, precision)
-    for batch in (example, photographs(2)[1:], example):
+    for batch in (example, image_batch(2)[1:], example):
         for running in (twin, loaded):
             assert relative_error(running(batch), model(batch).detach()) < TOLERANCE[precision]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["artefact.engine", "artefact.kernels"]
@@ -44,7 +44,7 @@ def test_kernels_are_compiled_once_and_then_come_from_the_file_beside_the_engine
     _, path = built(tensorrt_rtx, tmp_path, precision="tf32")
     assert phases.seconds["compile_s"] <= phases.seconds["context_s"] and "engine_build_s" in phases.seconds
     phases.seconds.clear()
-    load(tensorrt_rtx, path, photographs(), "tf32")
+    load(tensorrt_rtx, path, image_batch(), "tf32")
     assert trt.double.compiled[0] > 0 and trt.double.compiled[1:] == [0]
     assert "compile_s" not in phases.seconds and "context_s" in phases.seconds
 
@@ -52,7 +52,7 @@ def test_kernels_are_compiled_once_and_then_come_from_the_file_beside_the_engine
 def test_an_engine_without_kernels_compiles_them(trt, tmp_path):
     _, path = built(tensorrt_rtx, tmp_path, precision="tf32")
     rtx.kernels_path(path).unlink()
-    load(tensorrt_rtx, path, photographs(), "tf32")
+    load(tensorrt_rtx, path, image_batch(), "tf32")
     assert trt.double.compiled[1] == trt.double.compiled[0] > 0
 
 
@@ -62,7 +62,7 @@ def test_kernels_of_another_driver_are_refused(trt, tmp_path):
     with pytest.raises(
         EngineRefused, match=r"rejects the compiled kernels .*\.kernels: .* from another release, driver"
     ):
-        load(tensorrt_rtx, path, photographs(), "tf32")
+        load(tensorrt_rtx, path, image_batch(), "tf32")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -72,7 +72,7 @@ def test_a_damaged_file_is_refused_in_one_line(trt, file, damage, tmp_path):
     broken = path.with_suffix(f".{file}")
     broken.write_bytes(damage(broken.read_bytes()))
     with pytest.raises(EngineRefused, match=f"^TensorRT for RTX {trt.__version__} rejects the ") as error:
-        load(tensorrt_rtx, path, photographs(), "tf32")
+        load(tensorrt_rtx, path, image_batch(), "tf32")
     assert "\n" not in str(error.value)
 
 
@@ -82,9 +82,9 @@ def test_what_a_context_was_made_from_lives_as_long_and_no_longer(trt, tmp_path,
         trt.ICudaEngine, "create_runtime_config", lambda engine: made.add(found := create(engine)) or found
     )
     twin, path = built(tensorrt_rtx, tmp_path, precision="tf32")
-    loaded = load(tensorrt_rtx, path, photographs(), "tf32")
+    loaded = load(tensorrt_rtx, path, image_batch(), "tf32")
     gc.collect()
-    assert len(made) == 2 and loaded(photographs()) is not None
+    assert len(made) == 2 and loaded(image_batch()) is not None
     for running in (twin, loaded):
         running.close()
     gc.collect()
@@ -118,9 +118,9 @@ def test_replay_is_the_runtime_s_own_capture_on_a_stream_that_can_be_captured(tr
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("current"))
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
     _, path = built(tensorrt_rtx, tmp_path, precision="tf32")
-    replayed = load(tensorrt_rtx, path, photographs(), "tf32", BuildOptions(flags=frozenset([tensorrt_rtx.REPLAY])))
+    replayed = load(tensorrt_rtx, path, image_batch(), "tf32", BuildOptions(flags=frozenset([tensorrt_rtx.REPLAY])))
     assert trt.double.strategies[-1] == ("EAGER", "WHOLE_GRAPH_CAPTURE")
-    other = photographs(2)[1:]
+    other = image_batch(2)[1:]
     assert relative_error(replayed(other), small_model()(other).detach()) < 1e-5
     assert waits == [("side", "current"), ("current", "side")]
     replayed.close()
@@ -132,7 +132,7 @@ def test_a_gpu_that_the_release_does_not_support_is_one_line_and_builds_nothing_
     _, path = built(tensorrt_rtx, tmp_path, precision="tf32")
     trt.double.unsupported_gpu = True
     with pytest.raises(UserError) as error:
-        load(tensorrt_rtx, path, photographs(), "tf32")
+        load(tensorrt_rtx, path, image_batch(), "tf32")
     assert not isinstance(error.value, EngineRefused) and "\n" not in str(error.value)
     for part in (trt.__version__, "compute capability 9.0", "Supported: 8.0", "another twin", "tensorrt-rtx 1.6.1.120"):
         assert part in str(error.value)
@@ -172,7 +172,7 @@ def write(trt, folder, *capabilities):
     """(folder of an engine built for these compute capabilities, without loading it; layers of the network)."""
     options = BuildOptions(compute_capabilities=capabilities)
     return tensorrt_rtx.build_engine(
-        BuildRequest(small_model(), photographs(), "tf32", folder / "a.engine", None, options)
+        BuildRequest(small_model(), image_batch(), "tf32", folder / "a.engine", None, options)
     )
 
 
@@ -207,7 +207,7 @@ def test_it_keeps_no_timing_cache(trt, tmp_path):
 
 def test_one_engine_serves_every_batch_size_of_its_profile(trt, tmp_path):
     model, options = small_model(), BuildOptions(batch_profile=(1, 2, 4))
-    _, path = built(tensorrt_rtx, tmp_path, model, "fp16", photographs(2), options)
+    _, path = built(tensorrt_rtx, tmp_path, model, "fp16", image_batch(2), options)
     for count in (1, 2, 4):
-        batch = photographs(count)
+        batch = image_batch(count)
         assert relative_error(load(tensorrt_rtx, path, batch, "fp16")(batch), model(batch)) < TOLERANCE["fp16"]

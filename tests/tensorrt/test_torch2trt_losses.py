@@ -9,7 +9,7 @@ from torch import nn
 from fixtures.backends import torch2trt
 from fixtures.common.build_options import BuildOptions
 from fixtures.common.errors import Unsupported, UserError
-from tests.doubles.small import built, photographs, relative_error
+from tests.doubles.small import built, image_batch, relative_error
 
 
 class Harmless(nn.Module):
@@ -91,7 +91,7 @@ def test_an_operator_that_would_be_dropped_is_refused_before_the_build(newest_to
 
 def test_calls_without_a_converter_that_lose_nothing_pass(newest_torch2trt, tmp_path, capsys):
     twin, _ = built(torch2trt, tmp_path, Harmless())
-    assert relative_error(twin(photographs()), Harmless()(photographs())) < 1e-5
+    assert relative_error(twin(image_batch()), Harmless()(image_batch())) < 1e-5
     assert capsys.readouterr().out == ""
 
 

@@ -65,7 +65,7 @@ def test_engines_are_built_and_their_figures_recorded(run):
 
 
 def test_nothing_is_run_or_left_and_the_table_says_so(run):
-    assert "builds alone: nothing was run" in run.done.stdout and "sm86, sm89" in run.done.stdout
+    assert "builds only: nothing was run" in run.done.stdout and "sm86, sm89" in run.done.stdout
     assert not any(run.suite[section] for section in ("startup", "agreement", "throughput", "mutants"))
     assert ".engine" not in run.left and ".kernels" not in run.left
     assert {case["nodeid"].partition("[")[0] for case in run.suite["cases"]} == {"benchmarks/test_build.py::test_build"}
@@ -92,7 +92,7 @@ def test_a_model_that_the_parser_refuses_fails_by_the_name_of_its_node(run):
         ),
         (
             ("--build-only", "--build-for", "8.6"),
-            "--build-for '8.6' must be comma-separated compute capabilities, such as",
+            "--build-for '8.6' must be comma-separated compute capabilities, e.g.",
         ),
         (("--twins", "tensorrt_rtx_bf16"), "--twins tensorrt_rtx_bf16 is not offered: convolutions of ONNX opset 17"),
         (("--build-for", "sm86"), "--build-for sm86 is for --build-only"),

@@ -13,7 +13,7 @@ MODELS = ("tiny_detector", "shifted", "tiny_segmenter")
 
 @pytest.fixture(scope="module")
 def ran(root, run_pytest, tmp_path_factory):
-    """Numbers, boxes and masks alone, on eight photographs, each with its picture."""
+    """Numbers, boxes and masks alone, on eight images, each with its picture."""
     folder = tmp_path_factory.mktemp("dense")
     (folder / "images").mkdir()
     for path in sorted((root / "images").glob("*.jpg"))[::8]:
@@ -48,7 +48,7 @@ def test_a_shifted_twin_fails_alone_and_names_its_picture(ran):
         assert f"(drawing: {named}, eager on the left): {check} not agree" in done.stdout and named.is_file()
 
 
-def test_every_photograph_has_its_picture(ran):
+def test_every_image_has_its_picture(ran):
     folder = ran[0] / "pictures"
     found = {path.name: len(list(path.iterdir())) for path in folder.iterdir()}
     assert found == {f"{name}-onnxruntime_fp32": 8 for name in MODELS}

@@ -19,25 +19,25 @@ from fixtures.models import zoo
 from fixtures.run.settings import add_models
 from tests.helpers import no_network
 
-PHOTOGRAPHS = {"bird": ("macaw_01", "toucan_01", "spoonbill_01"), "building": ("castle_01", "dam_02")}
+IMAGES = {"bird": ("macaw_01", "toucan_01", "spoonbill_01"), "building": ("castle_01", "dam_02")}
 
 
 @pytest.fixture(scope="module")
 def example(root, run_pytest, tmp_path_factory, once):
-    """One run of the example file: photographs in class folders, two batch sizes, sockets refused."""
+    """One run of the example file: images in class folders, two batch sizes, sockets refused."""
     return once("own_models", lambda: example_run(root, run_pytest, tmp_path_factory))
 
 
 def example_run(root, run_pytest, tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
-    for label, names in PHOTOGRAPHS.items():
-        (folder / "photographs" / label).mkdir(parents=True)
+    for label, names in IMAGES.items():
+        (folder / "images" / label).mkdir(parents=True)
         for name in names:
-            shutil.copy(root / "images" / f"{name}.jpg", folder / "photographs" / label)
+            shutil.copy(root / "images" / f"{name}.jpg", folder / "images" / label)
     command = [root / "benchmarks", "-p", "no:cacheprovider", "-p", "tests.helpers.no_network"]
     command += ["--model-file", str(root / "benchmarks" / "examples" / "own_models.py")]
     command += ["--models", "pair,four_classes", "--twins", "onnxruntime_fp32", "--batch-sizes", "1,4"]
-    command += ["--images", str(folder / "photographs"), "--engine-dir", str(folder / "engines")]
+    command += ["--images", str(folder / "images"), "--engine-dir", str(folder / "engines")]
     command += ["--benchmark-max-time", "0.02", "--benchmark-json", str(folder / "out.json")]
     done = run_pytest(command, environment={no_network.REPORT: str(folder / "network.json")})
     assert done.returncode == 0, done.stdout

@@ -91,7 +91,7 @@ def test_what_was_measured_is_whole(faulty):
 
 def test_the_tables_and_the_verdict_name_each_model_and_twin(faulty):
     done, document = faulty
-    table, rest = done.stdout.split("= models and twins")[1].split("end-to-end, from an image's file")
+    table, rest = done.stdout.split("= models and twins")[1].split("end-to-end, from image file")
     stages, verdict = rest.split("= verdict =")
     assert "tiny " in stages
     (row,) = [line for line in table.splitlines() if "tiny " in line and "onnxruntime_fp32" in line]
@@ -139,7 +139,7 @@ def test_other_batch_sizes_have_engines_of_their_own(again):
     assert one["build_s"] is None and four["build_s"] > 0
 
 
-def test_outputs_are_saved_for_each_photograph(again):
+def test_outputs_are_saved_for_each_image(again):
     saved = again[1]
     assert set(saved) == {"photographs", "tiny/eager_fp32/output", "tiny/onnxruntime_fp32/output"}
     assert saved["tiny/eager_fp32/output"].shape == (50, 1000) and len(saved["photographs"]) == 50
@@ -177,7 +177,7 @@ def test_a_second_build_is_timed_beside_the_first(trusting):
     assert "tiny onnxruntime_fp32 built twice: " in done.stdout
 
 
-def test_an_unreadable_photograph_is_named_and_the_rest_is_judged(faulty, suite, root, tmp_path):
+def test_an_unreadable_image_is_named_and_the_rest_is_judged(faulty, suite, root, tmp_path):
     for name in ("bee_01.jpg", "hen_01.jpg", "macaw_01.jpg"):
         shutil.copy(root / "images" / name, tmp_path)
     (tmp_path / "torn.jpg").write_bytes((tmp_path / "bee_01.jpg").read_bytes()[:5000])

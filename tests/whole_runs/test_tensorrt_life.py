@@ -55,7 +55,7 @@ def test_it_fails_where_a_call_costs_too_much_or_ignores_its_stream(call_s, asid
 def test_kernels_and_batch_profile_of_tensorrt_for_rtx_are_tried_on_the_double(monkeypatch, tmp_path):
     """Streams, captures and device time need the GPU."""
     trt = on_host.tensorrt(monkeypatch, "1.6.1.120")
-    spec, model, batches = TWINS["tensorrt_rtx_tf32"], small.small_model(), small.photographs(14)
+    spec, model, batches = TWINS["tensorrt_rtx_tf32"], small.small_model(), small.image_batch(14)
     path = tmp_path / "a.engine"
     spec.build(model, batches[:1], path).close()
     monkeypatch.setattr(rtx, "streams", lambda *_: [])

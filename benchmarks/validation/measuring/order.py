@@ -46,5 +46,5 @@ def _start(model: str, run_device: str, folder: Path) -> Dict[str, Any]:
         if not engine.exists():
             twin.build(module(model, run_device), batch(run_device), engine).close()
     figures = process.run(worker.start, job, engine, title=f"start of {model}", timeout_s=120)
-    figures.pop("answer")
+    figures.pop("output")
     return {"model": model, **figures}

@@ -41,7 +41,7 @@ def case(run, sizes=SIZES):
         name="blur",
         spec=SimpleNamespace(sizes=sizes),
         module=Blur(),
-        photographs=tuple(f"{number}.jpg" for number in range(9)),
+        image_names=tuple(f"{number}.jpg" for number in range(9)),
         first=lambda count: BATCH[:count].clone(),
     )
     twin = SimpleNamespace(

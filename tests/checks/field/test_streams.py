@@ -59,7 +59,7 @@ class First:
 def model(images=6):
     return SimpleNamespace(
         name="small",
-        photographs=tuple(f"{number}.jpg" for number in range(images)),
+        image_names=tuple(f"{number}.jpg" for number in range(images)),
         first=lambda count: BATCH[:images][:count].clone(),
         example=lambda count: BATCH[:count].clone(),
         reference={"output": right(BATCH).numpy()},

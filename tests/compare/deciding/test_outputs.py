@@ -19,9 +19,9 @@ def compared(tmp_path, capsys):
 def outputs(tmp_path):
     """Writes golden outputs and returns the path."""
 
-    def write(name, photographs=("a.jpg", "b.jpg"), **arrays):
+    def write(name, image_names=("a.jpg", "b.jpg"), **arrays):
         path = tmp_path / name
-        save(path, {key.replace("__", "/"): numpy.array(value, float) for key, value in arrays.items()}, photographs)
+        save(path, {key.replace("__", "/"): numpy.array(value, float) for key, value in arrays.items()}, image_names)
         return str(path)
 
     return write
@@ -39,7 +39,7 @@ def test_golden_outputs_show_a_drift_of_reference_and_twin_together(compared, ou
     assert compared.verdict("output_drift") == "SAME"
     assert compared(*runs, options=("--outputs", base, both)) == 1
     assert compared.verdict("output_drift") == compared.verdict("output_drift", ("resnet18", "eager_fp32")) == "WORSE"
-    assert "top-1 changed on 1 of 2 photographs" in compared.out
+    assert "top-1 changed on 1 of 2 images" in compared.out
 
 
 def test_golden_outputs_that_vanished_or_are_no_numbers_count(compared, outputs):
@@ -67,12 +67,12 @@ def test_golden_outputs_that_hold_none_are_refused(compared, outputs):
     for pair in ((empty, empty), (empty, full), (full, empty), (full, full.replace("full", "other"))):
         assert compared(*runs, options=("--outputs", *pair)) == 2
         assert compared.err.count("\n") == 1
-        assert "holds no outputs" in compared.err
+        assert "contains no outputs" in compared.err
 
 
-def test_golden_outputs_of_other_photographs_or_damaged_are_one_line(compared, outputs, tmp_path):
+def test_golden_outputs_of_other_images_or_damaged_are_one_line(compared, outputs, tmp_path):
     base = outputs("base.npz", **EAGER)
-    other = outputs("other.npz", photographs=("a.jpg", "c.jpg"), **EAGER)
+    other = outputs("other.npz", image_names=("a.jpg", "c.jpg"), **EAGER)
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 cut off")
     runs = data.document(), data.document(seed=1)
     for path in (other, str(tmp_path / "bad.npz"), str(tmp_path / "absent.npz")):

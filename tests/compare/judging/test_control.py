@@ -37,7 +37,7 @@ def judged(twin, decode, after=PILLOW, stable=True, run=None):
 def test_a_machine_that_slowed_down_makes_no_twin_worse():
     found = judged(1.35, 1.4)
     assert found.verdict in (SAME, UNSURE)
-    assert "decoding moved by +" in found.note and "the machine's doing: judged by the adjusted change" in found.note
+    assert "decoding changed by +" in found.note and "due to the machine: judged by the adjusted change" in found.note
     assert found.change == pytest.approx(0.35, abs=0.05) and abs(found.adjusted) < 0.1
 
 
@@ -49,13 +49,13 @@ def test_a_twin_that_slowed_down_alone_is_worse():
 
 def test_what_passes_before_the_model_makes_no_twin_worse_and_is_told():
     found = judged(1.3, 1.0, run=1.0)
-    assert found.verdict == UNSURE and "more than half of it passes before the model" in found.note
+    assert found.verdict == UNSURE and "more than half of the growth is before the model" in found.note
     assert judged(1.3, 1.0, run=1.5).verdict == WORSE
 
 
 def test_a_machine_that_became_faster_hides_no_slow_twin():
     found = judged(1.3, 0.9)
-    assert found.verdict == WORSE and "decoding moved by" in found.note
+    assert found.verdict == WORSE and "decoding changed by" in found.note
 
 
 @pytest.mark.parametrize("factor", [1.3, 3.2, 30.0])
@@ -68,7 +68,7 @@ def test_a_row_that_the_run_calls_unreliable_is_never_worse(factor):
 @pytest.mark.parametrize("after", [{"pillow": "12.0.0"}, {}])
 def test_another_or_unknown_pillow_makes_decoding_no_control(after):
     found = judged(1.35, 1.4, after=after)
-    assert found.verdict == WORSE and "so it is not a control: judged by the clock" in found.note
+    assert found.verdict == WORSE and "so it is not a control: judged unadjusted" in found.note
 
 
 def test_runs_without_blocks_of_decoding_are_judged_by_the_clock():

@@ -36,11 +36,11 @@ def test_beside_is_the_twin_over_a_power_of_its_control():
 def test_eager_comes_before_decoding_and_neither_is_none():
     before, after = timing(1.0, 2.0, 0.5), timing(1.0, 3.0, 1.0)
     found = control_of(run(), run(), before, after)
-    assert (found.name, found.holds) == ("eager", True)
+    assert (found.name, found.valid) == ("eager", True)
     assert found.side is eager_s and found.ratio is twin_to_eager
     assert found.moved.log == pytest.approx(math.log(1.5))
     found = control_of(run(pillow="1"), run(pillow="1"), timing(1.0, None, 0.5), timing(1.0, None, 1.0))
-    assert (found.name, found.holds) == ("decoding", True)
+    assert (found.name, found.valid) == ("decoding", True)
     assert found.side is decode_s and found.ratio is twin_to_decode
     assert found.moved.log == pytest.approx(math.log(2))
     assert control_of(run(), run(), timing(1.0), timing(1.0)) is None
@@ -48,9 +48,9 @@ def test_eager_comes_before_decoding_and_neither_is_none():
 
 def test_another_library_makes_it_no_control():
     before, after = timing(1.0, 2.0), timing(1.0, 3.0)
-    assert not control_of(run(), run(torch="1.0"), before, after).holds
+    assert not control_of(run(), run(torch="1.0"), before, after).valid
     found = control_of(run(pillow="1"), run(pillow="2"), timing(1.0, None, 0.5), timing(1.0, None, 1.0))
-    assert not found.holds and found.otherwise == "Pillow 1 → 2 changed"
+    assert not found.valid and found.otherwise == "Pillow 1 → 2 changed"
 
 
 def test_a_growth_is_adjusted_only_by_a_control_that_moved_and_not_too_far():
@@ -71,7 +71,7 @@ def test_a_note_says_how_the_control_moved_and_what_follows():
     ]
     assert notes == [
         "",
-        "eager moved by +20.0%, the machine's doing: judged by the adjusted change",
-        "eager moved by +100.0%: the machine changed too much to judge this row; run again",
-        "eager moved by +20.0%; torch 2.5.0 → 1.0 changed, so it is not a control: judged by the clock",
+        "eager changed by +20.0%, which is due to the machine: judged by the adjusted change",
+        "eager changed by +100.0%: the machine changed too much to judge this row; run again",
+        "eager changed by +20.0%; torch 2.5.0 → 1.0 changed, so it is not a control: judged unadjusted",
     ]

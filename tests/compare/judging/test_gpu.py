@@ -54,7 +54,7 @@ def test_what_the_control_kernel_saw_too_is_the_machines_doing(judged):
     code, found = judged(base, data.on_gpu(slower(SLOWER), *TWIN, control_s=4e-4 * SLOWER))
     assert code == 0 and found["verdict"] != "WORSE"
     assert found["note"].startswith(
-        "the GPU's control kernel moved by +12.0%, the machine's doing: judged by the adjusted"
+        "the GPU's control kernel changed by +12.0%, which is due to the machine: judged by the adjusted"
     )
     # A twin that lost far more than the clock did has lost it itself.
     assert judged(base, data.on_gpu(slower(1.5), *TWIN, control_s=4e-4 * SLOWER))[1]["verdict"] == "WORSE"

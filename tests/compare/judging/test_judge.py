@@ -127,7 +127,7 @@ def test_what_does_not_mean_the_same_is_not_judged_and_says_what_differs():
     base, new = data.document(models=["resnet18"]), data.document(models=["resnet18"], gpu="H200")
     pair = pair_of(base, new)
     found = judge(pair, LATENCY, name_of(pair, LATENCY))
-    assert (found.verdict, found.note, found.interval) == ("DIFFERENT", "another GPU", None)
+    assert (found.verdict, found.note, found.interval) == ("DIFFERENT", "different GPU", None)
     assert found.change == pytest.approx(0)
     allowed = pair_of(base, new, allow_different=True)
     assert judge(allowed, LATENCY, name_of(allowed, LATENCY)).verdict == SAME

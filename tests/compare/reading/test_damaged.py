@@ -79,7 +79,7 @@ def test_a_file_that_is_no_text_or_not_there_is_one_line(tmp_path, capsys):
         assert "\x1b" not in err
     (tmp_path / "empty").mkdir()
     assert main([str(tmp_path / "empty")]) == 2
-    assert "holds no .json file" in capsys.readouterr().err
+    assert "contains no .json file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", [DAMAGED["a million objects"], DAMAGED["too many blocks"]])

@@ -143,7 +143,7 @@ def test_a_folder_of_several_commits_is_said(tmp_path):
         data.write(tmp_path, f"{number}.json", document)
     told = []
     load_run(tmp_path, told.append)
-    assert told == [f"{tmp_path}: one run, although its files are of 2 commits: aaaa, bbbb"]
+    assert told == [f"{tmp_path}: one run, although its files are from 2 commits: aaaa, bbbb"]
 
 
 def test_a_folder_alone_is_a_history_by_date(tmp_path):
