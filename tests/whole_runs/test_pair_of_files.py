@@ -110,7 +110,7 @@ def test_a_fixed_batch_is_said_once(pair):
     done, document = pair(reference, scaled(pair.folder / "team.onnx"), "-k", "agreement")
     assert done.returncode == 0, done.stdout
     (note,) = document["suite"]["reference"][0]["notes"]
-    assert note.endswith("fails on a batch of 5 and not on one image: ValueError: the file takes 1 image a call, got 5")
+    assert note.endswith("fails on a batch of 5 but not on one image: ValueError: the file takes 1 image a call, got 5")
     assert note.startswith("reference_onnxruntime ")
     assert "eager" not in done.stdout
 
