@@ -4,20 +4,40 @@
     For each twin: layers, share of their time that has modules and a precision, and their sum against a call.
 `python -m benchmarks.validation.layers inspect TWIN FOLDER MODEL [MODEL ...]`
     On a GPU: writes the engine inspector's JSON and the profiler's names of an engine to the folder.
+`python -m benchmarks.validation.layers slow [MODEL ...]`
+    On the CPU with ONNX Runtime: of each model, ten layers in turn get twice the work in the graph (twice the output
+    channels, half of which are thrown away). Is the layer named, and first? Exit code 1 below 95 %.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import random
 import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from twins.backends import TWINS
-from twins.common.build_options import BuildOptions
+from twins.common.build_options import BuildOptions, BuildRequest
+from twins.compare.judging.layers import layer_change
+from twins.compare.reading.fields import Field
+from twins.compare.reading.layers import Layers, read_layers
+from twins.compare.writing.layers import sentence
+from twins.images import folder as image_folder
+from twins.layers import case
+from twins.layers.measured import CALL, Measured, called
+from twins.models.cores import core
+from twins.models.zoo import MODELS, build_module, preprocessing
+from twins.onnx.export import export
+from twins.onnx.modules import module_of
+
+TWIN, CALLS, LAYERS_A_MODEL = "onnxruntime_fp32", 20, 10
+# Smallest share of the time of a layer that is slowed, and share of them that must be named.
+LEAST, ENOUGH = 0.005, 0.95
+OPERATORS = ("Conv", "Gemm")
 
 
 def report(paths: Sequence[str]) -> Iterator[str]:
@@ -69,8 +89,86 @@ def inspect(name: str, folder: Path, models: Sequence[str]) -> Iterator[str]:
         yield f"{title} {name}: {len(timed[-1])} layers timed, {len(details)} inspected, {same} in both"
 
 
+def slow(models: Sequence[str]) -> Iterator[str]:
+    """A line for each slowed layer and a sum at the end. Raises SystemExit if too few are named."""
+    import onnx
+    import torch
+
+    first = named = others = tried = 0
+    for title in models or tuple(MODELS):
+        spec = MODELS[title]
+        torch.manual_seed(0)
+        model = core(spec, build_module(spec)).eval().requires_grad_(False)
+        image = image_folder.list_photographs(image_folder.BUNDLED)[:1]
+        example = image_folder.load(image, preprocessing(spec)).batch
+        with tempfile.TemporaryDirectory() as folder:
+            path, slowed = Path(folder, "base.onnx"), Path(folder, "slowed.onnx")
+            export(model, example, path)
+            base = layers_of(model, example, path)
+            graph = onnx.load(str(path))
+            for node, module in chosen(graph, model, base):
+                onnx.save(with_twice_the_work(graph, node), str(slowed))
+                found = layer_change((title, TWIN, 1), base, layers_of(model, example, slowed))
+                places = [place for place, part in enumerate(found.moved) if module in part.modules]
+                tried, named, first = tried + 1, named + bool(places), first + (places[:1] == [0])
+                others += len(found.moved) - len(places)
+                yield f"{title} {module}: {'named' if places else 'NOT NAMED'}, {sentence(found)}"
+    yield f"{tried} slowed layers: {named} named, {first} of them first; {others} other layers named"
+    if named < ENOUGH * tried:
+        raise SystemExit(1)
+
+
+def layers_of(model: Any, example: Any, path: Path) -> Layers:
+    """The layers of an ONNX file, as a run records them and a comparison reads them."""
+    profile = TWINS[TWIN].module.layer_times(BuildRequest(None, example, "fp32", path), CALLS)
+    names = [name for name, _ in model.named_modules()]
+    found = case.row(Measured(profile, profile.call_s or 0.0, CALL, called(model, example)), names)
+    document = json.loads(json.dumps({"layers": [{"model": "any", "twin": TWIN, **found}]}))
+    (layers,) = read_layers(Field(document, "suite")).values()
+    return layers
+
+
+def chosen(graph: Any, model: Any, base: Layers) -> List[Tuple[str, str]]:
+    """(node, module) of ten convolutions without groups and linear layers that take at least LEAST of the time."""
+    names = [name for name, _ in model.named_modules()]
+    shares = {name: layer.p10_s / base.sum_s for layer in base.layers for name in layer.modules}
+    found = []
+    for node in graph.graph.node:
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        module = module_of(node.name, names)
+        if node.op_type in OPERATORS and groups == 1 and shares.get(module, 0.0) >= LEAST:
+            found.append((node.name, module))
+    return random.Random(0).sample(found, min(len(found), LAYERS_A_MODEL))
+
+
+def with_twice_the_work(model: Any, name: str) -> Any:
+    """A copy in which this node has twice the output channels, and a Slice after it throws half of them away."""
+    import numpy
+    from onnx import helper, numpy_helper
+
+    copy = type(model)()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    place, node = next((place, node) for place, node in enumerate(graph.node) if node.name == name)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    channels = len(constants[node.input[1]])
+    for index, constant in enumerate(node.input[1:], start=1):
+        twice = numpy.concatenate([constants[constant], constants[constant] * numpy.float32(0.9)])
+        node.input[index] = f"{constant} twice"
+        graph.initializer.append(numpy_helper.from_array(twice, node.input[index]))
+    output, node.output[0] = node.output[0], f"{node.output[0]} twice"
+    for part, value in (("starts", 0), ("ends", channels), ("axes", 1)):
+        graph.initializer.append(numpy_helper.from_array(numpy.array([value]), f"{output} {part}"))
+    bounds = [f"{output} {part}" for part in ("starts", "ends", "axes")]
+    scope = name.rpartition("/")[0]
+    graph.node.insert(place + 1, helper.make_node("Slice", [node.output[0], *bounds], [output], name=f"{scope}/Slice"))
+    return copy
+
+
 if __name__ == "__main__":
     what, *rest = sys.argv[1:]
-    lines = report(rest) if what == "report" else inspect(rest[0], Path(rest[1]), rest[2:])
+    lines = (
+        {"report": report, "slow": slow}[what](rest) if what != "inspect" else inspect(rest[0], Path(rest[1]), rest[2:])
+    )
     for line in lines:
         print(line, flush=True)

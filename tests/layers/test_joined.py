@@ -17,7 +17,7 @@ CALLED = [("conv1", "Conv2d"), ("bn1", "BatchNorm2d"), ("relu", "ReLU"), ("layer
 
 
 def layer(*nodes, name="kernel", p50_s=1e-3, modules=()):
-    return LayerTime(name, p50_s, 0.0, nodes, modules, "fp16")
+    return LayerTime(name, p50_s, p50_s, p50_s, nodes, modules, "fp16")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_timed_modules_keep_their_names_and_nothing_is_folded():
 
 
 def held(medians_ms, sum_ms, call_ms, whole_ms, on_device=False):
-    layers = tuple(LayerTime("", ms / 1e3, 0.0) for ms in medians_ms)
+    layers = tuple(LayerTime("", ms / 1e3, 0.0, 0.0) for ms in medians_ms)
     return missing(Profile(layers, sum_ms / 1e3, call_ms and call_ms / 1e3), whole_ms / 1e3, on_device)
 
 

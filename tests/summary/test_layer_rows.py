@@ -12,7 +12,7 @@ from fixtures.summary.layer_rows import GIVES_WAY, LEFT, MOST_LAYERS, layer_rows
 def record_of(*milliseconds, batch_size=1, missing=None):
     layers = [
         {"layer": f"layer{place}.conv + bn + relu", "name": f"kernel {place}", "modules": [], "p50_s": ms / 1e3,
-         "iqr_s": 0.0, "precision": "fp16" if place % 2 else None}
+         "p10_s": ms / 1e3, "fastest_s": ms / 1e3, "precision": "fp16" if place % 2 else None}
         for place, ms in enumerate(milliseconds)
     ]  # fmt: skip
     record = Record()

@@ -13,12 +13,13 @@ from fixtures.compare.reading.layers import Layer, Layers
 CASE = ("resnet18", "tensorrt_fp16", 1)
 
 
-def layer(title, ms, modules=None, precision="fp16", iqr=0.01):
-    return Layer(title, (title,) if modules is None else modules, ms / 1e3, ms / 1e3 * iqr, precision)
+def layer(title, ms, modules=None, precision="fp16", noise=0.01):
+    seconds = (ms / 1e3, ms / 1e3, ms / 1e3 * (1 - noise))
+    return Layer(title, (title,) if modules is None else modules, *seconds, precision)
 
 
-def run(*layers, calls=30):
-    return Layers(tuple(layers), calls, "")
+def run(*layers):
+    return Layers(tuple(layers), "")
 
 
 def change(base, new):
@@ -45,8 +46,8 @@ def test_equal_runs_say_nothing():
 
 
 def test_noise_of_the_calls_names_no_layer():
-    noisy = [layer(one.title, one.p50_s * 1e3, iqr=0.5) for one in TEN]
-    assert change(noisy, [layer(one.title, one.p50_s * 1.3e3, iqr=0.5) if one.title == "conv3" else one
+    noisy = [layer(one.title, one.p50_s * 1e3, noise=0.2) for one in TEN]
+    assert change(noisy, [layer(one.title, one.p50_s * 1.3e3, noise=0.2) if one.title == "conv3" else one
                           for one in noisy]).moved == ()  # fmt: skip
 
 
@@ -122,8 +123,8 @@ def test_noise_like_that_of_real_runs_rarely_names_a_layer_and_a_doubled_one_alw
         layers = []
         for place, one in enumerate(TEN):
             calls = one.p50_s * noise.normal(1, 0.03, 30) * (2 if place == factor else 1)
-            low, p50, high = numpy.percentile(calls, (25, 50, 75))
-            layers.append(Layer(one.title, one.modules, float(p50), float(high - low), None))
+            fastest, p10, p50 = map(float, numpy.percentile(calls, (0, 10, 50)))
+            layers.append(Layer(one.title, one.modules, p50, p10, fastest, None))
         return run(*layers)
 
     false = sum(bool(layer_change(CASE, measured(), measured()).moved) for _ in range(200))
