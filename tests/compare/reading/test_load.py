@@ -247,3 +247,11 @@ def test_any_value_anywhere_is_compared_or_refused_in_one_line(changes):
             assert all(letter.isprintable() or letter == "\n" for letter in text)
     except UserError as error:
         assert "\n" not in str(error)
+
+
+def test_a_reason_is_its_first_line_without_type_and_drawing():
+    document = data.document()
+    reason = "AssertionError: resnet18 x (drawing: /tmp/a/b.png, eager on the left): error 3 is above 1\n  got 3"
+    document["suite"]["cases"][0].update(outcome="failed", reason=reason)
+    reasons = {outcome.reason for outcome in run_of(document, "out.json").outcomes.values()}
+    assert reasons == {"", "resnet18 x: error 3 is above 1"}

@@ -13,7 +13,7 @@ from PIL import Image
 from fixtures.compare.deciding.report import make_report
 from fixtures.compare.judging.limits import DEFAULT_FAIL_ON, parse_gate
 from fixtures.compare.reading.document import run_of
-from fixtures.compare.writing import html, single_run
+from fixtures.compare.writing import html, markdown, single_run, terminal
 from fixtures.compare.writing.charts import charts
 from fixtures.compare.writing.single_run import worst
 from fixtures.compare.writing.thumbnails import LONGEST, thumbnails
@@ -173,6 +173,23 @@ def test_thumbnails_are_small_and_in_the_page(tmp_path):
 def test_a_damaged_image_has_no_thumbnail(tmp_path):
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8torn")
     assert thumbnails(["torn.jpg"], {"torn.jpg": tmp_path / "torn.jpg"}) == {}
+
+
+def test_the_text_behind_each_bar_has_room():
+    slow = data.slow_down(unstable(data.document()), 50, *TWIN)  # The longest bar has the longest text.
+    found = chart(slow, "Latency per block")
+    for svg, most in ((found.svg, 619.2), (found.narrow, 316.8)):
+        places = re.findall(r'<text [^>]*x="([0-9.]+)"[^>]*>([^<]* unstable)</text>', svg)
+        assert places and all(float(x) + 4.2 * len(text) < most for x, text in places)
+
+
+def test_an_unstable_timing_is_marked_in_every_form():
+    made = report(unstable(data.document()))
+    page, text = html.render(made), markdown.render(made)
+    assert "2.00 ms !</td>" in page and ">unstable</td>" in page and "! unstable timing: do not rely on it" in page
+    assert "| `resnet18 tensorrt_fp16` | 2.00 ms ! | unstable |" in text
+    assert any("2.00 ms !" in line for line in terminal.render(made, colour=False))
+    assert "unstable" not in html.render(report(data.document())).replace("is unstable:", "").replace("an unstable", "")
 
 
 def test_the_page_says_what_was_found():
