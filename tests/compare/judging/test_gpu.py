@@ -159,7 +159,7 @@ def test_the_control_of_the_gpus_time_is_the_kernel_as_it_was_last(tmp_path, cap
         run["suite"]["clocks"] = {" ".join((*TWIN, "1")): moments}
     code, found = gpu_time(tmp_path, capsys, base, new)
     assert code == 0 and found["device_p50_s"]["verdict"] != "WORSE"
-    assert "the GPU's control kernel moved by +10.0%" in found["device_p50_s"]["note"]
+    assert "the GPU's control kernel changed by +10.0%" in found["device_p50_s"]["note"]
 
 
 def test_a_gpu_time_that_is_gone_is_missing(tmp_path, capsys):
