@@ -258,6 +258,20 @@ def test_no_line_is_wider_than_the_terminal(width):
         assert not any(line.endswith("…") for line in lines), "nothing is cut off"
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_word_is_broken_where_there_is_room_for_it(width):
+    lines = terminal.render(report(data.document(), regression()), colour=False, width=width)
+    words = {word for line in lines for word in line.split()}
+    assert {
+        "mobilenet_v2",
+        "tensorrt_fp16:" if width < 100 else "tensorrt_fp16",
+        "latency",
+        "WORSE",
+        "speed-up",
+    } <= words
+    assert any(" 2.00 ms → " in line for line in lines), "figures stay on one line"
+
+
 def test_an_undecided_run_says_so_in_every_report():
     new = data.slow_down(data.document(seed=1), 1.3, *TWIN)
     reason = "others took 28% of the CPU"
