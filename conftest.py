@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-pytest.register_assert_rewrite("twins")
+if "twins" not in sys.modules:  # An editable install that is used from elsewhere has loaded it.
+    pytest.register_assert_rewrite("twins")
 
 from twins import old_name  # noqa: E402
 

@@ -1,0 +1,1 @@
+"""The suite: thin pytest tests, installed as `twins.suite`."""
