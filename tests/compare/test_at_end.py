@@ -214,7 +214,7 @@ def test_models_and_named_twins_are_what_a_run_is_asked_for(named):
     """Twins taken by default are not: those of a TensorRT that no longer works have to be missed."""
     stash = {SETTINGS: types.SimpleNamespace(models=("resnet18",), twins=("cpu_fp32",))}
     options = {"twins": named}
-    config = types.SimpleNamespace(stash=stash, args=[], getoption=lambda name, default=None: options.get(name))
+    config = types.SimpleNamespace(stash=stash, args=[], getoption=options.get)
     asked = _asked(config).case
     assert all(asked("resnet18", twin) for twin in ("", "eager_fp32", "cpu_fp32"))
     assert asked("resnet18", "tensorrt_fp16") is (named is None)

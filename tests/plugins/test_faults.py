@@ -22,6 +22,7 @@ from fixtures.run import watchdog
 from fixtures.run.process import WorkerFailed, WorkerUnsupported
 from fixtures.run.session import Session
 from fixtures.run.settings import SETTINGS
+from tests.helpers.cases import OF_SUITE
 
 
 def arguments_of(root, folder, models, *arguments):
@@ -162,7 +163,7 @@ def test_failed_case_releases_its_memory():
         held.append(weakref.ref(outputs))
         raise MemoryError
 
-    phase = faults._with_one_line_reason(SimpleNamespace(fixturenames=["session"]))
+    phase = faults._with_one_line_reason(SimpleNamespace(_fixtureinfo=OF_SUITE))
     next(phase)
     try:
         starve()
@@ -196,7 +197,7 @@ def case_under(limit_s):
     """A case of the suite as its hooks see it."""
     stash = pytest.Stash()
     stash[SETTINGS] = SimpleNamespace(case_timeout_s=limit_s)
-    return SimpleNamespace(fixturenames=["session"], config=SimpleNamespace(stash=stash))
+    return SimpleNamespace(_fixtureinfo=OF_SUITE, config=SimpleNamespace(stash=stash))
 
 
 HOOKS = [faults.pytest_runtest_setup, faults.pytest_runtest_call, faults.pytest_runtest_teardown]
@@ -252,7 +253,7 @@ def test_other_failures_are_never_skipped():
 class Item:
     """A case of the suite, and what is added to its report."""
 
-    fixturenames = ("session",)
+    _fixtureinfo = OF_SUITE
 
     def __init__(self, **funcargs):
         self.funcargs, self.sections = funcargs, []

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from tests.helpers.cases import SESSION
+
 CONFTEST = """
     import time, types
     import pytest
@@ -29,10 +31,6 @@ CONFTEST = """
 
         def close(self):
             self.hangs("close")
-
-    @pytest.fixture(scope="session")
-    def session():
-        pass
 
     @pytest.fixture(scope="session")
     def model(request, session):
@@ -60,7 +58,7 @@ CASES = """
 def hanging(pytester, root, monkeypatch):
     """One run in which starting, calling and closing hang, with half a second of time; gives it and its cases."""
     monkeypatch.setenv("PYTHONPATH", str(root))
-    pytester.makeconftest(CONFTEST)
+    pytester.makeconftest(CONFTEST + SESSION)
     pytester.makepyfile(CASES)
     plugins = ("no:cacheprovider", "no:hypothesispytest", "twins.plugins.faults", "twins.plugins.run_json")
     clock = time.monotonic()

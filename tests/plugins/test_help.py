@@ -14,10 +14,12 @@ def test_help_lists_every_option_with_its_text(pytester, root):
     group = pytest.MonkeyPatch()
 
     class Parser:
+        _groups = ()
+
         def getgroup(self, name, description):
             return self
 
-        def addoption(self, name, help, **attributes):
+        def addoption(self, name, help, dest, **attributes):
             found[name] = help
 
     options.pytest_addoption(Parser())

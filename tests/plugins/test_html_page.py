@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
-import types
 
 import pytest
 
 from fixtures.compare.__main__ import main
-from fixtures.plugins import html_page
+from fixtures.plugins import options
+from fixtures.run.settings import option_name, option_of
 from tests.helpers import compare_data as data
 
 TINY = ("--models", "tiny", "--twins", "onnxruntime_fp32", "--benchmark-max-time", "0.02", "-p", "no:cacheprovider")
@@ -62,14 +60,17 @@ def test_a_collection_writes_no_page(tiny, tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
-@pytest.mark.parametrize(("installed", "option"), [(True, "--twins-html"), (False, "--html")])
-def test_pytest_html_keeps_its_option(installed, option, monkeypatch):
-    found = types.SimpleNamespace() if installed else None
-    real = importlib.util.find_spec
-    with monkeypatch.context() as patch:
-        patch.setattr(importlib.util, "find_spec", lambda name: found if name == "pytest_html" else real(name))
-        assert option == importlib.reload(html_page).OPTION
-    importlib.reload(html_page)
+@pytest.mark.parametrize("beside_pytest_html", [True, False])
+def test_pytest_html_keeps_its_option(beside_pytest_html):
+    config = pytest.Config.fromdictargs({}, ["-p", "no:cacheprovider"])
+    parser = pytest.Parser(_ispytest=True)
+    if beside_pytest_html:
+        parser.getgroup("terminal reporting").addoption("--html", dest="htmlpath")
+    options.pytest_addoption(parser)
+    name = "--twins-html" if beside_pytest_html else "--html"
+    config.option = parser.parse_known_args([f"{name}=ours.html"])
+    assert str(option_of(config, "html")) == "ours.html" and option_name(config, "html") == name
+    assert getattr(config.option, "htmlpath", None) is None
 
 
 def test_images_of_another_run_are_refused(tmp_path, root, capsys):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.plugins import run_json, saved_outputs
+from tests.helpers.cases import SESSION
 
 PLUGIN = ("-p", "twins.plugins.run_json", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
           "--benchmark-warmup=off",
@@ -97,12 +98,13 @@ def test_a_killed_run_leaves_no_half_written_file(pytester):
 
 
 def test_a_run_that_dies_leaves_what_was_measured_until_then(pytester):
+    pytester.makeconftest(SESSION)
     pytester.makepyfile(
         """
         import os, pytest
 
         @pytest.mark.parametrize("model, twin", [("a", "x"), ("a", "y"), ("b", "x")])
-        def test_case(model, twin, benchmark):
+        def test_case(session, model, twin, benchmark):
             if model == "b": os.kill(os.getpid(), 11)
             benchmark.pedantic(lambda: None, rounds=3)
             benchmark.extra_info["latency_p50_s"] = 0.5
@@ -165,12 +167,13 @@ def test_outputs_that_fill_the_memory_fail_the_run_and_the_figures_are_written(m
 
 
 def test_every_case_of_a_model_is_listed_with_its_outcome(pytester):
+    pytester.makeconftest(SESSION)
     pytester.makepyfile(
         """
         import pytest
 
         @pytest.mark.parametrize("model, twin", [("a", "x"), ("b", "x"), ("c", "x"), ("d", "x")])
-        def test_case(model, twin, broken):
+        def test_case(session, model, twin, broken):
             assert model != "b", "numbers differ"
             if model == "c": pytest.skip("no GPU")
 
