@@ -16,7 +16,7 @@ import weakref
 from typing import Any
 
 from fixtures.tensorrt.package import RTX
-from tests.doubles import builder_double, engine_double, layers_double, rtx_double
+from tests.doubles import builder_double, dla_double, engine_double, layers_double, rtx_double
 
 VERSIONS = ("8.4.1.5", "8.6.1", "10.3.0", "10.13.3.9", "11.4.0.106")
 RTX_VERSIONS = ("1.6.1.120", "1.7.1.116")
@@ -47,6 +47,8 @@ def make(version: str) -> types.ModuleType:
     layers_double.add(trt)
     if name == RTX.module:
         rtx_double.add(trt)
+    elif numbers < (11,):
+        dla_double.add(trt)
     return trt
 
 
@@ -68,7 +70,7 @@ def _add_enumerations(trt: types.ModuleType, numbers: tuple) -> None:
     explicit = {"EXPLICIT_BATCH": 0} if numbers < (11,) else {}
     typed = {"STRONGLY_TYPED": 1} if numbers >= (10,) else {}
     add("NetworkDefinitionCreationFlag", **explicit, **typed)
-    add("BuilderFlag", TF32=7, **({"FP16": 0, "INT8": 1} if numbers < (11,) else {}))
+    add("BuilderFlag", TF32=7, **({"FP16": 0, "INT8": 1, "GPU_FALLBACK": 3} if numbers < (11,) else {}))
     add("MemoryPoolType", WORKSPACE=0)
     add("DataType", FLOAT=0, HALF=1, INT8=2, INT32=3, BOOL=4, **({"INT64": 7} if numbers >= (10,) else {}))
     if numbers >= (8, 5):

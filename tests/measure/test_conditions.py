@@ -28,6 +28,7 @@ QUIET = Moment(
     cpu_hz=2e9,
     gpu_clock_hz=1.98e9,
     gpu_memory_clock_hz=2.6e9,
+    gpu_governor="nvhost_podgov",
     gpu_throttling=(),
     control_s=400e-6,
 )
@@ -44,6 +45,7 @@ LATER = replace(QUIET, at_s=110.0, own_cpu_s=25.0, busy_cpu_s=65.4)
         ({"control_s": 370e-6}, "GPU's control kernel -8%"),
         ({"gpu_throttling": ("hardware thermal slowdown",)}, "GPU throttled: hardware thermal slowdown"),
         ({"cpu_governors": ("powersave",)}, "CPU governor changed to powersave"),
+        ({"gpu_governor": "userspace"}, "GPU governor changed to userspace"),
         ({"busy_cpu_s": 68.0}, "others took 15% of the CPU"),
         ({"busy_cpu_s": 66.9}, None),
         ({"at_s": 100.4, "own_cpu_s": 10.0, "busy_cpu_s": 50.4}, None),  # Too short for the kernel's clock.

@@ -206,3 +206,61 @@ def test_a_worker_gives_back_what_it_frees():
         process.run(grown_after_freeing_large_blocks, asked, title="free", timeout_s=60) for asked in (False, True)
     )
     assert given_back < 4 * memory.KIB < 32 * memory.KIB < kept
+
+
+def held_growth(task):
+    """In a worker: by how much `held_bytes` grows while the task runs."""
+    memory.settle_heap()
+    memory.held_bytes()
+    before = memory.held_bytes()
+    kept = task()
+    grown = memory.held_bytes() - before
+    del kept
+    return grown
+
+
+def keep_pages():
+    return [bytes([1]) * 4096 for _ in range(2048)]
+
+
+def free_pages():
+    del [bytes([1]) * 4096 for _ in range(2048)][:]
+
+
+def make_garbage():
+    for _ in range(64):
+        knot = [bytes([1]) * 65536]
+        knot.append(knot)
+
+
+def read_a_file():
+    with open(numpy.__file__, "rb") as file:
+        return len(file.read())
+
+
+@pytest.mark.parametrize(
+    "task, mib",
+    [(keep_pages, 8), (free_pages, 0), (make_garbage, 0), (read_a_file, 0), (functools.partial(allocate, 16), 16)],
+)
+def test_memory_held_is_what_is_not_given_back(task, mib):
+    grown = process.run(held_growth, task, title="held", timeout_s=60)
+    assert grown == pytest.approx(mib * MIB, abs=0.3 * MIB)
+
+
+@pytest.mark.parametrize(
+    "files, expected",
+    [
+        ({"smaps_rollup": "Rss: 9 kB\nAnonymous:  3000 kB\nSwap:  40 kB\n", "status": "VmRSS: 9 kB\n"}, 3040),
+        ({"status": "VmRSS:\t 5000 kB\nRssAnon:\t 2000 kB\nVmSwap:\t 10 kB\n"}, 2010),
+        ({"status": "VmRSS:\t 5000 kB\n"}, 5000),
+    ],
+)
+def test_memory_held_is_read_from_the_most_exact_file(tmp_path, files, expected):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert memory.held_bytes(tmp_path) == expected * 1024
+
+
+def test_without_any_figure_memory_held_is_an_error(tmp_path):
+    with pytest.raises(OSError, match="has no resident memory"):
+        memory.held_bytes(tmp_path)

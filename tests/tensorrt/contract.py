@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from fixtures.backends.torch2trt import FIRST_WITHOUT_CALIBRATORS
 from fixtures.common.versions import release
-from fixtures.tensorrt import builder, logger
+from fixtures.tensorrt import builder, dla, logger
 from fixtures.tensorrt.package import is_rtx
 from tests.doubles import tensorrt_double
 
@@ -32,11 +32,12 @@ MODULES = {
     "twins.tensorrt.logger": ANY,
     "twins.tensorrt.profiling": ANY,
     "twins.tensorrt.timing_cache": ANY,
+    "twins.tensorrt.dla": dla.FIRST_WITHOUT,
     "twins.backends.tensorrt": ANY,
     "twins.backends.torch2trt": FIRST_WITHOUT_CALIBRATORS,
 }
 RTX_MODULES = {
-    **{name: ANY for name in MODULES if name.startswith("twins.tensorrt.")},
+    **{name: until for name, until in MODULES.items() if name.startswith("twins.tensorrt.") and until is ANY},
     "twins.tensorrt.rtx": ANY,
     "twins.backends.tensorrt_rtx": ANY,
 }
@@ -46,7 +47,7 @@ OWNERS = {
     "config": "IBuilderConfig", "cache": "ITimingCache", "memory": "IHostMemory", "runtime": "Runtime",
     "engine": "ICudaEngine", "context": "IExecutionContext", "profile": "IOptimizationProfile",
     "network_input": "ITensor", "runtime_config": "IRuntimeConfig", "runtime_cache": "IRuntimeCache",
-    "inspector": "EngineInspector",
+    "network_layer": "ILayer", "inspector": "EngineInspector",
 }  # fmt: skip
 # What TensorRT gives that is no object of its own.
 PLAIN = {"at", "logger", "layers", "members"}
