@@ -4,9 +4,9 @@
     For each twin: layers, share of their time that has modules and a precision, and their sum against a call.
 `python -m benchmarks.validation.layers inspect TWIN FOLDER MODEL [MODEL ...]`
     On a GPU: writes the engine inspector's JSON and the profiler's names of an engine to the folder.
-`python -m benchmarks.validation.layers slow [MODEL ...]`
-    On the CPU with ONNX Runtime: of each model, ten layers in turn get twice the work in the graph (twice the output
-    channels, half of which are thrown away). Is the layer named, and first? Exit code 1 below 95 %.
+`python -m benchmarks.validation.layers slow COUNT [MODEL ...]`
+    On the CPU with ONNX Runtime: of each model, so many layers in turn get twice the work in the graph (twice the
+    output channels, half of which are thrown away). Is the layer named, and first? Exit code 1 below 95 %.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from twins.models.zoo import MODELS, build_module, preprocessing
 from twins.onnx.export import export
 from twins.onnx.modules import module_of
 
-TWIN, CALLS, LAYERS_A_MODEL = "onnxruntime_fp32", 20, 10
+TWIN, CALLS = "onnxruntime_fp32", 20
 # Smallest share of the time of a layer that is slowed, and share of them that must be named.
 LEAST, ENOUGH = 0.005, 0.95
 OPERATORS = ("Conv", "Gemm")
@@ -89,7 +89,7 @@ def inspect(name: str, folder: Path, models: Sequence[str]) -> Iterator[str]:
         yield f"{title} {name}: {len(timed[-1])} layers timed, {len(details)} inspected, {same} in both"
 
 
-def slow(models: Sequence[str]) -> Iterator[str]:
+def slow(count: int, models: Sequence[str]) -> Iterator[str]:
     """A line for each slowed layer and a sum at the end. Raises SystemExit if too few are named."""
     import onnx
     import torch
@@ -106,7 +106,7 @@ def slow(models: Sequence[str]) -> Iterator[str]:
             export(model, example, path)
             base = layers_of(model, example, path)
             graph = onnx.load(str(path))
-            for node, module in chosen(graph, model, base):
+            for node, module in chosen(graph, model, base, count):
                 onnx.save(with_twice_the_work(graph, node), str(slowed))
                 found = layer_change((title, TWIN, 1), base, layers_of(model, example, slowed))
                 places = [place for place, part in enumerate(found.moved) if module in part.modules]
@@ -128,8 +128,8 @@ def layers_of(model: Any, example: Any, path: Path) -> Layers:
     return layers
 
 
-def chosen(graph: Any, model: Any, base: Layers) -> List[Tuple[str, str]]:
-    """(node, module) of ten convolutions without groups and linear layers that take at least LEAST of the time."""
+def chosen(graph: Any, model: Any, base: Layers, count: int) -> List[Tuple[str, str]]:
+    """(node, module) of some convolutions without groups and linear layers that take at least LEAST of the time."""
     names = [name for name, _ in model.named_modules()]
     shares = {name: layer.p10_s / base.sum_s for layer in base.layers for name in layer.modules}
     found = []
@@ -138,7 +138,7 @@ def chosen(graph: Any, model: Any, base: Layers) -> List[Tuple[str, str]]:
         module = module_of(node.name, names)
         if node.op_type in OPERATORS and groups == 1 and shares.get(module, 0.0) >= LEAST:
             found.append((node.name, module))
-    return random.Random(0).sample(found, min(len(found), LAYERS_A_MODEL))
+    return random.Random(0).sample(found, min(len(found), count))
 
 
 def with_twice_the_work(model: Any, name: str) -> Any:
@@ -166,9 +166,13 @@ def with_twice_the_work(model: Any, name: str) -> Any:
 
 
 if __name__ == "__main__":
-    what, *rest = sys.argv[1:]
+    what, first, *rest = sys.argv[1:]
     lines = (
-        {"report": report, "slow": slow}[what](rest) if what != "inspect" else inspect(rest[0], Path(rest[1]), rest[2:])
+        report([first, *rest])
+        if what == "report"
+        else slow(int(first), rest)
+        if what == "slow"
+        else inspect(first, Path(rest[0]), rest[1:])
     )
     for line in lines:
         print(line, flush=True)

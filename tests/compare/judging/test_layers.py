@@ -57,6 +57,12 @@ def test_what_all_layers_have_in_common_is_no_single_layer_s():
     assert [part.title for part in found.moved] == ["conv2"]
 
 
+def test_a_layer_that_takes_most_of_the_time_is_not_what_all_have_in_common():
+    heavy = [layer("fc", 50.0), *TEN]
+    found = change(heavy, slower(heavy, fc=2.0))
+    assert found.common == 0 and [part.title for part in found.moved] == ["fc"]
+
+
 def test_a_layer_that_hardly_takes_time_is_not_named():
     tiny = [*TEN, layer("flatten", 0.0001)]
     assert change(tiny, slower(tiny, flatten=3.0)).moved == ()
