@@ -226,7 +226,7 @@ def test_waiting_for_a_worker_counts_as_progress(monkeypatch):
 
     monkeypatch.setattr("twins.run.process.run", run)
     monkeypatch.setattr("twins.run.session.progress", lambda config, title: nullcontext(lambda seconds, stage: None))
-    session = SimpleNamespace(config=None, settings=SimpleNamespace(model_files=(), case_timeout_s=0.3))
+    session = SimpleNamespace(config=None, settings=SimpleNamespace(model_files=(), reference=None, case_timeout_s=0.3))
     with watchdog.watching(0.3):
         assert Session.work(session, "build", print) == "done"
 

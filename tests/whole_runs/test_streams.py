@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.compare.reading.load import load_file
 from fixtures.compare.reading.run import Name
-from fixtures.compare.writing import view
+from fixtures.compare.writing.single_run import figures as single_figures
 
 TWIN = "onnxruntime_fp32"
 
@@ -62,7 +62,7 @@ def test_a_comparison_reads_them(steady):
     run = load_file(steady[1])
     assert Name("steady", TWIN, 1, "2_streams") in run.figures["host_context_bytes"]
     assert str(Name("steady", TWIN, 1, "2_streams")) == f"steady {TWIN} 2 streams"
-    metrics, rows = view.figures(run)
+    metrics, rows = single_figures.figures(run)
     assert f"steady {TWIN} 2 streams" in {str(name) for name, _ in rows}
     assert "host memory of a context" in [metric.title for metric in metrics]
 
