@@ -20,7 +20,7 @@ MACHINE_INFO = """
 """.split()
 SUITE = """
     schema reference agreement accuracy predictions startup builds end_to_end throughput layers detection segmentation
-    repeatability streams sizes mutants clocks images weights cases interrupted options
+    repeatability streams sizes soak mutants clocks images weights cases interrupted options
 """.split()
 ROWS = {
     "reference": """model twin batch_asked batch_dependent batch_change batch_limit batch_error changes_input
@@ -32,7 +32,7 @@ ROWS = {
     "startup": """model twin model_load_s build_s load_s first_call_s second_call_s engine_bytes host_build_peak_bytes
         device_build_peak_bytes device_run_peak_bytes device_memory_source
         host_run_peak_bytes host_memory_source export_s engine_build_s compile_s build_warnings
-        engine_load_s context_s cuda_context_s host_load_peak_bytes
+        engine_load_s context_s cuda_context_s accelerator fallback_layers fallback_share host_load_peak_bytes
         host_first_call_peak_bytes host_steady_peak_bytes device_load_peak_bytes device_first_call_peak_bytes
         device_steady_peak_bytes""".split(),
     "repeatability": "model twin ok calls distinct spread spread_limit race_share bit_equal where rebuilt".split(),

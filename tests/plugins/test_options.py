@@ -97,6 +97,8 @@ def test_quick_takes_one_model_and_every_check(suite):
         (["--batch-sizes", "1,two"], ["--batch-sizes", "'1,two' must be"]),
         (["--streams", "1,0"], ["--streams", "'1,0' must be comma-separated positive integers, e.g. 1,2,4"]),
         (["--fps", "-1"], ["--fps", "'-1' must be a number above 0"]),
+        (["--soak", "10"], ["--soak '10' must be a time such as 30s, 10m or 2h"]),
+        (["--soak", "0m"], ["--soak '0m' must be a time such as 30s, 10m or 2h"]),
         (["--case-timeout", "nan"], ["--case-timeout", "'nan' must be a number above 0"]),
         (["--run-device", "gpu"], ["--run-device 'gpu'", "cuda:0"]),
         (["--run-device", "cuda:0", "--twins", "cpu_fp32"], ["--run-device cuda:0: no CUDA device here; take a"]),
@@ -127,6 +129,11 @@ def test_wrong_input_is_refused_in_one_line(read, arguments, parts):
     for part in parts:
         assert part in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text, seconds", [("30s", 30), ("10m", 600), ("2h", 7200), ("1.5m", 90)])
+def test_a_soak_s_time_has_a_unit(read, text, seconds):
+    assert read("--soak", text).soak_s == seconds and read().soak_s is None
 
 
 def test_folders_that_cannot_be_made_are_refused(read, tmp_path):

@@ -57,7 +57,7 @@ FLAT = {
     "a fall": -4096.0 * CALLS,
     "up and down": 8 * MIB * numpy.sin(numpy.arange(SAMPLES) / 6),
     "a peak": steps(50, size=100 * MIB) - steps(70, size=100 * MIB),
-    "less than allowed": 0.8 * MIB * numpy.arange(SAMPLES) / SAMPLES,
+    "less than allowed": 0.4 * MIB * numpy.arange(SAMPLES) / SAMPLES,
 }
 
 
@@ -67,8 +67,8 @@ def test_what_grows_only_here_and_there_is_no_leak(name):
 
 
 def test_thirty_processes_that_wander_raise_no_alarm():
-    """Each sample adds or returns up to sixteen pages; their sum wanders by half a MiB."""
-    wandering = [numpy.cumsum(numpy.random.default_rng(seed).integers(-16, 17, SAMPLES)) * 4096 for seed in range(30)]
+    """Each sample adds or returns up to eight pages; their sum wanders by a quarter of a MiB."""
+    wandering = [numpy.cumsum(numpy.random.default_rng(seed).integers(-8, 9, SAMPLES)) * 4096 for seed in range(30)]
     assert [found(held).leaks for held in wandering] == [False] * 30
 
 
@@ -138,7 +138,7 @@ def test_a_report_says_what_grows_by_how_much_and_what_to_do():
     leaking, flat = found(4 * KIB * CALLS), found(noise(1))
     text = verdict(1.0, host=leaking, reopened_host=flat).report("resnet18 x_fp32, soaked")
     assert text.splitlines()[0] == "resnet18 x_fp32, soaked: host memory per call grows by 4.0 KiB"
-    assert "expected   at most 1.0 MiB in all" in text and text.splitlines()[-1].startswith("Look for what each call")
+    assert "expected   at most 512.0 KiB in all" in text and text.splitlines()[-1].startswith("Look for what each call")
     only_openings = verdict(1.0, host=flat, reopened_host=leaking).report("")
     assert "host memory per opening" in only_openings and "close()" in only_openings.splitlines()[-1]
     changed = verdict(1.0, 2.0, host=flat).report("")
