@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Validation of the tensorrt_rtx twins on a GPU, in parts; run from the repository.
-# usage: bash benchmarks/validation/rtx.sh life|damage|models|layers [pytest arguments]
+# usage: bash benchmarks/validation/rtx.sh life|damage|models|layers|explain [pytest arguments]
 #   life    engines of two models from build to batch profile, against bare calls and events by hand
 #   damage  whole runs of resnet18: cold, warm, cut engine, foreign kernels, replay, --build-twice, TF32 switched off
 #   models  the zoo, or what the arguments name, with every check; resnet50 in tf32 races on compute capability 9.0
 #   layers  time of each layer of three models, against the GPU time of a call; also what the engine inspector says
+#   explain the module in which resnet50 errs, in each precision
 # Run them in this order: damage starts from an empty cache. Figures go to the terminal, runs as JSON to $OUT (default:
 # here) under $NAME. Engines stay in $ENGINES between the parts. No part takes more than nine minutes: a run that would
 # is interrupted after $LIMIT_S seconds, and writes what it has.
 set -uo pipefail
-part=${1:?usage: rtx.sh life|damage|models [pytest arguments]}; shift
+part=${1:?usage: rtx.sh life|damage|models|layers|explain [pytest arguments]}; shift
 out=${OUT:-.}; engines=${ENGINES:-/tmp/rtx-engines}; mkdir -p "$engines"; chmod go-w "$engines"
 twins=tensorrt_rtx_tf32,tensorrt_rtx_fp16
 python=${PYTHON:-python3}
@@ -65,5 +66,9 @@ layers)
         timeout 200 "$python" -m benchmarks.validation.layers inspect "$twin" "$out/rtx-inspected" resnet18 2>&1 | tail -3
     done
     ;;
-*) echo "unknown part $part: life, damage, models or layers"; exit 2 ;;
+explain)
+    LINES_SHOWN=8 suite explain --models resnet50 --twins "$twins" --explain -k "agreement or explain" "$@"
+    sed -n '/= where /,/= verdict/p' "$out/rtx-explain.txt"
+    ;;
+*) echo "unknown part $part: life, damage, models, layers or explain"; exit 2 ;;
 esac
