@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_photographs(model, session):
     """Every image can be read, decoded and preprocessed."""
     assert model.image_names
     unreadable = [f"{name}: {reason}" for name, reason in session.unreadable.items()]
-    assert not unreadable, "\n".join([*unreadable, "The other images were judged. Repair or remove these."])
+    if unreadable:
+        pytest.fail("\n".join([*unreadable, "The other images were judged. Repair or remove these."]), pytrace=False)

@@ -132,7 +132,7 @@ def test_the_summary_names_what_varies_and_a_second_engine_that_does():
     steady, racing = (repeatability.of_twin(*case(run)).as_dict() for run in (right, EveryFifth()))
     assert repeatability_lines(record) == []
     record.add("repeatability", "small", "eager_fp32", **steady, rebuilt=None)
-    assert repeatability_lines(record) == [" repeatability: the same bits in every call, in all 1 cases"]
+    assert repeatability_lines(record) == [" repeatability: the same bits in every call, in 1 case"]
     record.add("repeatability", "small", "x_fp16", **steady, rebuilt=racing)
     (line,) = repeatability_lines(record)
     assert line.startswith(" small x_fp16, built a second time, varies: 2 different outputs of one image in 31 calls, ")

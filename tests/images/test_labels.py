@@ -94,7 +94,7 @@ def test_index_takes_precedence_over_name_and_an_empty_cell_is_unlabelled(tmp_pa
         ("name,label\na.jpg,1\n", "has the columns name, label"),
         ("file;label\na.jpg;1\n", "comma-separated"),
         ("file,label\na.jpg,1,2\n", "line 2: 3 cells under 2 columns"),
-        ("file,label\na.jpg\n", "line 2: 1 cells under 2 columns"),
+        ("file,label\na.jpg\n", "line 2: 1 cell under 2 columns"),
         ('file,label\n"a.jpg,1\n', "is not a CSV table"),
         ('file,label\n"a"b,1\n', "is not a CSV table"),
         ("file,label\na.jpg," + "x" * 200_000 + "\n", "is not a CSV table"),

@@ -76,7 +76,7 @@ def test_accuracies_that_cannot_be_compared_are_refused(totals):
 def test_the_report_says_how_many_points_one_image_is():
     assert accuracy_drop(Accuracy(39, 46, 50), Accuracy(40, 45, 50)).report("x").splitlines() == [
         "x: the twin is not right as often as eager",
-        "  got        1 images lost in top-1, -1 in top-5, net",
+        "  got        1 image lost in top-1, -1 in top-5, net",
         "  expected   at most 0",
         "  tolerance  1 points; one of the 50 labelled images is 2 points",
         "The verdict on top-1 names the images. More labelled images make the limit finer.",

@@ -56,7 +56,7 @@ def test_a_flip_names_the_image_and_both_classes():
     (flip,) = found.flips
     assert (flip.photograph, flip.expected, flip.got, flip.margin, flip.excusable_margin) == ("2.jpg", 2, 3, 4.0, 0.5)
     assert str(flip) == "2.jpg: got dog, expected cat (reference margin 4, excusable 0.5)"
-    assert found.reason == "1 of 5 images have another top-1"
+    assert found.reason == "another top-1 on 1 of 5 images"
 
 
 def test_classes_without_names_go_by_number():
@@ -117,7 +117,7 @@ def test_an_excusable_and_an_inexcusable_flip():
     found = top1(flipped(reference, 3, 8), reference, LIMIT, names(100))
     assert not found
     assert [flip.photograph for flip in found.flips] == ["8.jpg", "3.jpg"]  # The widest margin comes first.
-    assert (found.excused, found.allowed, found.reason) == (1, 2, "1 of 100 images have another top-1")
+    assert (found.excused, found.allowed, found.reason) == (1, 2, "another top-1 on 1 of 100 images")
 
 
 def test_each_of_several_largest_logits_of_the_reference_is_right():
@@ -176,7 +176,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(actual, reference, r
 def test_the_report_says_got_expected_tolerance_where_and_the_remedy_last():
     found = top1(flipped(decided(50), *range(7)), decided(50), LIMIT, names(50), CATEGORIES)
     assert found.report("resnet18 tensorrt_fp16").splitlines() == [
-        "resnet18 tensorrt_fp16: top-1 does not agree: 7 of 50 images have another top-1",
+        "resnet18 tensorrt_fp16: top-1 does not agree: another top-1 on 7 of 50 images",
         "  got        the same top-1 on 43 of 50 images",
         "  expected   on all; 0 flips are excused, at most 1 may be",
         "  tolerance  fp16: a flip is excusable up to a reference margin of 0.0625 of the reference's largest value",

@@ -133,9 +133,9 @@ def shifted(pixels):
         (shifted(8), "IoU 0.5451 is below 0.99"),
         (changed(scores=REFERENCE.scores * numpy.float32(0.9)), "a score is off by 0.1 of itself, above 0.05"),
         (changed(scores=REFERENCE.scores * numpy.float32(0.97)), r"half of the scores are off by -0.03"),
-        (changed(labels=REFERENCE.labels + 1), "have no partner"),
+        (changed(labels=REFERENCE.labels + 1), "without a partner"),
         (changed(scores=REFERENCE.scores * numpy.float32("nan")), "a score is off by inf"),
-        (boxes(), "4 boxes have no partner"),
+        (boxes(), "4 boxes without a partner"),
     ],
     ids=["a pixel", "8 pixels", "scores down", "all scores down a little", "other classes", "NaN", "nothing"],
 )
@@ -175,7 +175,7 @@ def test_a_box_further_from_the_threshold_may_not():
 def test_excuses_are_limited():
     many = [(20 * row, 400, 20 * row + 10, 410, 0.101, 1) for row in range(2)]
     found = verdict(without(None, *many))
-    assert not found and found.reasons == ("2 boxes need an excuse",)
+    assert not found and found.reasons == ("2 boxes in need of an excuse",)
 
 
 def test_at_the_cap_the_weakest_box_is_the_threshold():

@@ -16,8 +16,8 @@ REMEDY = "Check whether the raw outputs agree (test_agreement): if so, look at t
 def test_every_reason_is_in_the_report():
     moved = changed(boxes=REFERENCE.boxes + numpy.float32(1), scores=REFERENCE.scores * numpy.float32(0.9))
     assert verdict(moved).report("ssd x").splitlines() == [
-        "ssd x: boxes do not agree: 4 boxes need an excuse; IoU 0.9059 is below 0.99; a score is off by 0.1 of itself, "
-        "above 0.05; half of the scores are off by -0.1 of themselves or more",
+        "ssd x: boxes do not agree: 4 boxes in need of an excuse; IoU 0.9059 is below 0.99; a score is off by 0.1 of "
+        "itself, above 0.05; half of the scores are off by -0.1 of themselves or more",
         "  got        4 of 4 boxes matched, IoU from 0.905896, scores off by at most 0.1 (median -0.1), 0 unmatched, "
         "4 excused",
         *EXPECTED,
@@ -29,7 +29,7 @@ def test_every_reason_is_in_the_report():
 def test_what_was_not_measured_is_a_dash():
     report = verdict(boxes(), boxes((0, 0, 10, 10, 0.5, 1))).report("ssd x")
     assert report.splitlines() == [
-        "ssd x: boxes do not agree: 1 boxes have no partner",
+        "ssd x: boxes do not agree: 1 box without a partner",
         "  got        0 of 1 boxes matched, IoU from –, scores off by at most – (median –), 1 unmatched, 0 excused",
         *EXPECTED,
         "  where      bee.jpg: only eager has class 1 at [0.0, 0.0, 10.0, 10.0] with score 0.5000",

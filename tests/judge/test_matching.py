@@ -169,7 +169,7 @@ def test_a_verdict_counts_and_shows_what_it_saw():
     assert (found.boxes, found.photographs, found.with_boxes, found.matched) == (2, 3, 2, 2)
     assert (found.unmatched, found.excused, found.worst) == (1, 0, "bee.jpg")
     assert found.report("ssd x").splitlines() == [
-        "ssd x: boxes do not agree: 1 boxes have no partner",
+        "ssd x: boxes do not agree: 1 box without a partner",
         "  got        2 of 2 boxes matched, IoU from 0.9375, scores off by at most 0.2 (median 0.1), 1 unmatched,"
         " 0 excused",
         "  expected   IoU from 0.75, scores off by 0.25 at most (median 0.125), at most 25.0% unmatched and"
