@@ -4,6 +4,8 @@
     For each twin: layers, share of their time that has modules and a precision, and their sum against a call.
 `python -m benchmarks.validation.layers inspect TWIN FOLDER MODEL [MODEL ...]`
     On a GPU: writes the engine inspector's JSON and the profiler's names of an engine to the folder.
+`python -m benchmarks.validation.layers scatter MODEL [MODEL ...]`
+    On the CPU with ONNX Runtime: how far layers of two equal sessions differ by their medians and 10th percentiles.
 `python -m benchmarks.validation.layers slow COUNT [MODEL ...]`
     On the CPU with ONNX Runtime: of each model, so many layers in turn get twice the work in the graph (twice the
     output channels, half of which are thrown away). Is the layer named, and first? Exit code 1 below 95 %.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import statistics
 import sys
 import tempfile
 from contextlib import closing
@@ -92,15 +95,10 @@ def inspect(name: str, folder: Path, models: Sequence[str]) -> Iterator[str]:
 def slow(count: int, models: Sequence[str]) -> Iterator[str]:
     """A line for each slowed layer and a sum at the end. Raises SystemExit if too few are named."""
     import onnx
-    import torch
 
     first = named = others = tried = 0
     for title in models or tuple(MODELS):
-        spec = MODELS[title]
-        torch.manual_seed(0)
-        model = core(spec, build_module(spec)).eval().requires_grad_(False)
-        image = image_folder.list_photographs(image_folder.BUNDLED)[:1]
-        example = image_folder.load(image, preprocessing(spec)).batch
+        model, example = model_of(title)
         with tempfile.TemporaryDirectory() as folder:
             path, slowed = Path(folder, "base.onnx"), Path(folder, "slowed.onnx")
             export(model, example, path)
@@ -116,6 +114,35 @@ def slow(count: int, models: Sequence[str]) -> Iterator[str]:
     yield f"{tried} slowed layers: {named} named, {first} of them first; {others} other layers named"
     if named < ENOUGH * tried:
         raise SystemExit(1)
+
+
+def model_of(title: str) -> Tuple[Any, Any]:
+    """(core with random weights, one image for it)."""
+    import torch
+
+    spec = MODELS[title]
+    torch.manual_seed(0)
+    image = image_folder.list_images(image_folder.BUNDLED)[:1]
+    model = core(spec, build_module(spec)).eval().requires_grad_(False)
+    return model, image_folder.load(image, preprocessing(spec)).batch
+
+
+def scatter(models: Sequence[str]) -> Iterator[str]:
+    """A line for each model: the largest change of a layer beside what the median layer did."""
+    for title in models:
+        model, example = model_of(title)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.onnx")
+            export(model, example, path)
+            base, new = (layers_of(model, example, path) for _ in range(2))
+        found = []
+        for key in ("p50_s", "p10_s"):
+            times = [{layer.title: getattr(layer, key) for layer in run.layers} for run in (base, new)]
+            least_s = LEAST * sum(times[0].values())
+            growths = [times[1][name] / seconds for name, seconds in times[0].items() if seconds > least_s]
+            apart = [growth / statistics.median(growths) for growth in growths]
+            found.append(f"{key} of {len(apart)} layers {min(apart):.2f} to {max(apart):.2f}")
+        yield f"{title}: {', '.join(found)}"
 
 
 def layers_of(model: Any, example: Any, path: Path) -> Layers:
@@ -166,13 +193,12 @@ def with_twice_the_work(model: Any, name: str) -> Any:
 
 
 if __name__ == "__main__":
-    what, first, *rest = sys.argv[1:]
-    lines = (
-        report([first, *rest])
-        if what == "report"
-        else slow(int(first), rest)
-        if what == "slow"
-        else inspect(first, Path(rest[0]), rest[1:])
-    )
-    for line in lines:
+    what, *rest = sys.argv[1:]
+    commands = {
+        "report": lambda: report(rest),
+        "inspect": lambda: inspect(rest[0], Path(rest[1]), rest[2:]),
+        "scatter": lambda: scatter(rest),
+        "slow": lambda: slow(int(rest[0]), rest[1:]),
+    }
+    for line in commands[what]():
         print(line, flush=True)
