@@ -19,8 +19,9 @@ MACHINE_INFO = """
     power_mode
 """.split()
 SUITE = """
-    schema reference agreement accuracy predictions startup builds end_to_end throughput layers explain detection
-    segmentation repeatability streams sizes soak mutants clocks images weights cases interrupted options
+    schema reference agreement accuracy predictions startup builds end_to_end throughput layers explain beside_base
+    end_to_end_beside_base detection segmentation repeatability streams sizes soak mutants clocks images weights cases
+    interrupted options
 """.split()
 ROWS = {
     "reference": """model twin batch_asked batch_dependent batch_change batch_limit batch_error changes_input
