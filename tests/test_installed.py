@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -10,10 +11,10 @@ import sys
 import sysconfig
 import venv
 import zipfile
-from pathlib import Path
 
 import pytest
 
+from tests.test_documents import blocks
 from twins.plugins import options
 from twins.pytest_twins import PATHS
 
@@ -28,33 +29,14 @@ def pytest_addoption(parser):
 def pytest_report_header(config):
     return f"other: {config.getoption('--images')} {config.getoption('--pick')}"
 """
-MODELS = """
-import torch
-from torchvision.transforms import functional
-from twins.models import ModelSpec
-
-def build():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 10))
-
-def preprocess(image):
-    return functional.to_tensor(functional.resize(image, [8, 8]))
-
-MINE = ModelSpec("mine", builder=build, preprocess=preprocess, task="tensor")
-"""
-OWN_TEST = """
-import fixtures
-from twins.models import ModelSpec
-
-def test_mine(model, twin):
-    assert model.name == "mine" and isinstance(model.spec, ModelSpec)
-    assert twin.outputs.keys() == model.reference.keys()
+OTHER_TEST = """
 
 def test_the_other_fixtures():
+    import fixtures
     from fixtures.callmany import CallMany
     assert fixtures.Fixture
 """
-MINE = ("--model-file=mine.py", "--models=mine", "--twins=onnxruntime_fp32")
+MINE = ("--model-file=my_models.py", "--models=mine", "--twins=onnxruntime_fp32")
 
 
 @pytest.fixture(scope="module")
@@ -70,41 +52,58 @@ def source(root, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["wheel", "editable"])
-def python(request, source, tmp_path_factory):
-    """The interpreter of an environment with the suite and another package `fixtures`, on top of this environment."""
-    place = tmp_path_factory.mktemp(request.param)
-    build = f"from setuptools import build_meta; build_meta.build_{request.param}({str(place)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
-    (wheel,) = place.glob("*.whl")
-    venv.create(place / "venv", symlinks=True)
-    interpreter = place / "venv" / "bin" / "python"
-    site = Path(sysconfig.get_paths(vars={"base": str(place / "venv"), "platbase": str(place / "venv")})["purelib"])
-    zipfile.ZipFile(wheel).extractall(site)
-    for name, text in OTHER_FIXTURES.items():
-        (site / name).parent.mkdir(exist_ok=True)
-        (site / name).write_text(text)
-    (site / "this_environment.pth").write_text(sysconfig.get_paths()["purelib"])
-    (site / "other_plugin.py").write_text(OTHER_PLUGIN)
-    return interpreter
+@pytest.fixture(scope="module")
+def environment(source, tmp_path_factory):
+    """environment(kind): the interpreter of one with the suite and another package `fixtures`, on top of this one."""
+
+    @functools.lru_cache(maxsize=None)
+    def make(kind):
+        place = tmp_path_factory.mktemp(kind)
+        build = f"from setuptools import build_meta; build_meta.build_{kind}({str(place)!r})"
+        subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+        (wheel,) = place.glob("*.whl")
+        venv.create(place / "venv", symlinks=True)
+        (site,) = (place / "venv" / "lib").glob("python*/site-packages")
+        zipfile.ZipFile(wheel).extractall(site)
+        for name, text in OTHER_FIXTURES.items():
+            (site / name).parent.mkdir(exist_ok=True)
+            (site / name).write_text(text)
+        (site / "this_environment.pth").write_text(sysconfig.get_paths()["purelib"])
+        (site / "other_plugin.py").write_text(OTHER_PLUGIN)
+        return place / "venv" / "bin" / "python"
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def page(root):
+    """The blocks of docs/installed.md by language; README's model file as `model`."""
+    text = (root / "docs" / "installed.md").read_text(encoding="utf-8")
+    found = {language: blocks(text, language) for language in ("sh", "ini", "python")}
+    readme = blocks((root / "README.md").read_text(encoding="utf-8"), "python")
+    (found["model"],) = (block for block in readme if "ModelSpec(" in block)
+    return found
 
 
 @pytest.fixture
-def stranger(tmp_path, python):
-    """run(*arguments of pytest, cwd=…): pytest in a stranger's repository, which has mine.py and a test of its own."""
+def stranger(request, tmp_path, environment, page):
+    """run(*arguments of pytest, cwd=…): pytest in a stranger's repository, with the files of docs/installed.md."""
     folder = tmp_path / "stranger"
     (folder / "tests").mkdir(parents=True)
-    (folder / "mine.py").write_text(MODELS)
-    (folder / "tests" / "test_mine.py").write_text(OWN_TEST)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    (folder / "my_models.py").write_text(page["model"].replace("from fixtures.models", "from twins.models"))
+    (folder / "tests" / "test_mine.py").write_text(page["python"][0] + OTHER_TEST)
+    environment_variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    interpreter = environment(getattr(request, "param", "wheel"))
 
     def run(*arguments, cwd=folder, command=("-m", "pytest", "-p", "no:hypothesispytest")):
-        return subprocess.run(
-            [str(python), *command, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True
-        )
+        words = [str(interpreter), *command, *map(str, arguments)]
+        return subprocess.run(words, cwd=cwd, env=environment_variables, capture_output=True, text=True)
 
     run.folder = folder
     return run
+
+
+BOTH = pytest.mark.parametrize("stranger", ["wheel", "editable"], indirect=True)
 
 
 def refused(done):
@@ -112,6 +111,7 @@ def refused(done):
     return done.stderr
 
 
+@BOTH
 def test_a_session_that_does_not_ask_gets_nothing_but_the_ini_option(stranger):
     (stranger.folder / "tests" / "test_mine.py").write_text(
         "import pytest, sys\n"
@@ -125,32 +125,37 @@ def test_a_session_that_does_not_ask_gets_nothing_but_the_ini_option(stranger):
     assert "unrecognized arguments: --models" in refused(stranger("--models=mine"))
 
 
-def test_the_suite_runs_on_a_model_of_the_strangers_and_runs_are_compared(stranger):
-    arguments = ("--pyargs", "twins.suite", *MINE, "-k", "agreement or photographs")
-    done = stranger(*arguments, "--benchmark-json=base.json")
-    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
-    run = json.loads((stranger.folder / "base.json").read_text())
+def test_the_suite_runs_on_a_model_of_the_strangers_and_runs_are_compared(stranger, page):
+    """The commands of docs/installed.md, narrowed to seconds."""
+    first, second, third = page["sh"][1].strip().splitlines()
+    for line in (first, second):
+        assert line.startswith("pytest --pyargs twins.suite ")
+        done = stranger(*line.split()[1:], "-k", "agreement or photographs or images")
+        assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
+    run = json.loads((stranger.folder / "new.json").read_text())
     assert [row["twin"] for row in run["suite"]["agreement"]] == ["onnxruntime_fp32"]
-    done = stranger("compare", "base.json", "base.json", command=("-m", "twins"))
+    assert third.startswith("twins compare ")
+    done = stranger(*third.split()[1:], command=("-m", "twins"))
     assert done.returncode == 0 and "No regression" in done.stdout, done.stdout + done.stderr
-    script = stranger("-c", "import importlib.metadata as m; print(*m.entry_points()['console_scripts'])", command=())
-    assert script.returncode != 0 or "twins" in script.stdout
+    listed = "from importlib.metadata import distribution as d; print(*d('pytest-twins').entry_points, sep='\\n')"
+    assert "value='twins.__main__:main', group='console_scripts'" in stranger("-c", listed, command=()).stdout
 
 
-def test_a_test_of_the_strangers_gets_model_and_twin_and_its_own_package_fixtures(stranger):
-    (stranger.folder / "pytest.ini").write_text("[pytest]\ntwins = true\naddopts = " + " ".join(MINE))
-    done = stranger("-v")
+@BOTH
+def test_a_test_of_the_strangers_gets_model_and_twin_and_its_own_package_fixtures(stranger, page):
+    (stranger.folder / "pytest.ini").write_text(page["ini"][0])
+    done = stranger("-v", "--twins=onnxruntime_fp32")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "test_mine[mine-onnxruntime_fp32] PASSED" in done.stdout and "2 passed" in done.stdout
-    # In front of the tests, the suite's own must not put what is above it on the path.
-    mixed = stranger("--pyargs", "twins.suite", "tests", "-k", "photographs or other_fixtures")
+    # The suite's tests, which come first, must not leave what is above them on the path.
+    mixed = stranger("--pyargs", "twins.suite", "tests", "-k", "photographs or images or other_fixtures")
     assert mixed.returncode == 0 and "2 passed" in mixed.stdout, mixed.stdout + mixed.stderr
 
 
 def test_names_that_others_have_are_theirs(stranger):
     (stranger.folder / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--quick')")
     arguments = ("-p", "twins", "-p", "other_plugin", "--co", "--images=theirs", "--pick=picked", "--quick=own")
-    done = stranger(*arguments, "--model-file=mine.py", "--twins-models=mine", "--twins-quick")
+    done = stranger(*arguments, "--model-file=my_models.py", "--twins-models=mine", "--twins-quick")
     assert done.returncode == 0 and "other: theirs picked" in done.stdout, done.stdout + done.stderr
     assert "test_mine[mine-" in done.stdout and "resnet" not in done.stdout
     assert "no/folder: no such folder" in refused(stranger(*arguments, "--twins-images=no/folder"))
@@ -175,7 +180,7 @@ def test_tests_with_fixtures_and_parameters_of_the_same_names_are_left_alone(str
 def test_workers_are_refused_for_the_suite_and_fail_only_the_tests_of_models(stranger):
     reason = "the suite measures in one process"
     assert reason in refused(stranger("--pyargs", "twins.suite", "-n", "2", *MINE))
-    done = stranger("-p", "twins", "-n", "1", "--model-file=mine.py", "--models=mine", "--twins=onnxruntime_fp32")
+    done = stranger("-p", "twins", "-n", "1", "--model-file=my_models.py", "--models=mine", "--twins=onnxruntime_fp32")
     assert done.returncode == 1 and "1 passed, 1 error" in done.stdout and reason in done.stdout, done.stdout
 
 
@@ -197,6 +202,7 @@ def test_images_elsewhere_do_not_change_the_root(stranger, source, tmp_path, whe
     assert "unrecognized arguments: --images" in refused(done) and f"rootdir: {tmp_path}\n" in done.stderr
 
 
+@BOTH
 def test_a_clone_uses_its_own_code_also_where_the_suite_is_installed(stranger, source):
     (source / "fixtures" / "here.py").write_text("HERE = True")
     show = "import twins, twins.here, fixtures.models, twins.models as m; assert fixtures.models is m; print('HERE')"
@@ -227,10 +233,8 @@ def test_every_option_that_takes_a_path_is_known_before_the_options_are():
     assert paths == set(PATHS)
 
 
-def test_every_file_of_the_clone_is_in_the_wheel(source, python):
-    site = next((python.parent.parent / "lib").glob("python*")) / "site-packages"
-    if not (site / "twins").is_dir():
-        pytest.skip("an editable install copies no files")
+def test_every_file_of_the_clone_is_in_the_wheel(source, environment):
+    (site,) = (environment("wheel").parent.parent / "lib").glob("python*/site-packages")
     for folder, package in {"fixtures": "twins", "benchmarks": "twins/suite", "images": "twins/bundled_images"}.items():
         there = {
             path.relative_to(source / folder).as_posix() for path in (source / folder).rglob("*") if path.is_file()

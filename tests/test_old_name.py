@@ -22,6 +22,7 @@ from twins import old_name
 old_name.install()
 old_name.install()
 from fixtures.callmany import CallMany
+from fixtures._fixtures.environ import EnvironmentVariable
 from fixtures.models import ModelSpec
 from twins import models
 assert fixtures.Fixture and ModelSpec is models.ModelSpec
@@ -42,7 +43,8 @@ def test_a_class_is_the_same_under_both_names(root):
 
 
 def test_another_package_of_that_name_stays_and_ours_is_found_beside_it(root, tmp_path):
-    (tmp_path / "fixtures").mkdir()
+    (tmp_path / "fixtures" / "_fixtures").mkdir(parents=True)
+    (tmp_path / "fixtures" / "_fixtures" / "environ.py").write_text("class EnvironmentVariable: pass")
     (tmp_path / "fixtures" / "__init__.py").write_text("class Fixture: pass")
     (tmp_path / "fixtures" / "callmany.py").write_text("class CallMany: pass")
     done = python(root, "-c", BESIDE_ANOTHER, tmp_path)
