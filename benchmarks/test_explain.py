@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from twins.checks import explain
+from twins.explain.case import explanation_of
 from twins.judge.verdict import assert_verdict
 
 
 @pytest.mark.asked_for("explain")
 def test_explain(model, twin, record):
     """Fails like the agreement, and names the module; a twin within its tolerance is explained and passes."""
-    explanation = explain.of_twin(model, twin)
+    explanation = explanation_of(model, twin)
     record("explain", **explanation.as_dict())
     assert_verdict(explanation, f"{model.name} {twin.name}")

@@ -174,6 +174,21 @@ def test_a_fault_that_any_output_hides_cannot_be_attributed(net, image, tmp_path
     assert found.finding.startswith("cannot attribute: the twin errs by")
 
 
+def test_a_backend_that_refuses_further_outputs_and_a_model_without_modules_are_reported(net, image, tmp_path):
+    def refusing(further):
+        if further:
+            raise RuntimeError("no hooks here")
+        return True
+
+    found = explained(FakeTwin(refusing), net(), image, tmp_path)
+    assert "no hooks here" in found.finding and found.first is None
+    flat = nn.Flatten()
+    product = to_numpy(flat(image) * 2)
+    found = explain(FakeTwin(lambda _: True), BuildRequest(flat, image, "fp32"), product, IMAGE, 1e-5, tmp_path)
+    assert not found and found.finding == "cannot attribute: the model has no modules inside"
+    assert "cannot attribute" in found.report("flat")
+
+
 @pytest.mark.parametrize(
     ("product", "diagnostic", "expected"),
     [(1e-2, 1.4e-2, True), (1e-2, 1.6e-2, False), (1e-2, 1e-6, False), (1e-7, 9e-6, True), (1e-7, 1e-3, False)],
