@@ -36,7 +36,9 @@ def read(tmp_path, pytester):
 
     def settings(*arguments):
         cache = () if "--engine-dir" in arguments else ("--engine-dir", str(tmp_path / "engines"))
-        return run_settings.settings(pytester.parseconfig("-p", "twins.plugins.options", *cache, *arguments))
+        return run_settings.settings(
+            pytester.parseconfig("-p", "twins.plugins.options", "-p", "twins.plugins.baseline", *cache, *arguments)
+        )
 
     return settings
 
