@@ -115,6 +115,30 @@ def test_a_machine_is_measured_several_times_and_a_failure_of_any_counts(workflo
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == files
 
 
+def test_the_oldest_supported_set_is_tested(workflows, root):
+    """On Python 3.8, with every requirement at its lower bound."""
+    job = workflows["tests.yml"]["jobs"]["oldest"]
+    scripts = [step.get("run", "") for step in job["steps"]]
+    assert "python -m pip install -r requirements.txt -r tests/requirements.txt -c tests/oldest.txt" in scripts
+    assert any(script.startswith("python -m pytest tests ") for script in scripts)
+    assert [step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", "")] == [
+        "3.8"
+    ]
+    lowest = re.findall(r"^([\w-]+)>=([\d.]+)", (root / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = re.findall(
+        r"^([\w-]+)==([\d.]+)$", (root / "tests" / "oldest.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [name for name, _ in pinned] == [name for name, _ in lowest]
+    for (name, exact), (_, bound) in zip(pinned, lowest):
+        assert exact == bound or exact.startswith(f"{bound}."), name
+
+
+def test_the_newest_python_is_tested_with_the_newest_of_everything(workflows):
+    job = workflows["tests.yml"]["jobs"]["tests"]
+    assert job["strategy"]["matrix"]["python"][-1] == "3.14"
+    assert not any(" -c " in step.get("run", "") for step in job["steps"])
+
+
 def test_actions_are_named_by_commit(workflows):
     used = [step["uses"] for workflow in workflows.values() for step in steps(workflow) if "uses" in step]
     assert used
