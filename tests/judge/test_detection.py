@@ -17,6 +17,7 @@ from fixtures.answers.boxes import Boxes, Limits
 from fixtures.judge.detection import judge, stand_in_fault, with_few_boxes
 from fixtures.judge.matching import iou, match, matched
 from fixtures.judge.verdict import assert_verdict
+from fixtures.models.zoo import ModelSpec
 from fixtures.tolerances.boxes import TABLE, BoxTolerance
 
 TOLERANCE = BoxTolerance("fp32", iou=0.99, score=0.05, median=0.01, unmatched=0.0, excused=0.25, source="for a test")
@@ -223,6 +224,7 @@ def test_only_calibrated_weights_on_bundled_images_are_checked_for_it(kind, bund
     found = [REFERENCE, boxes()]
     model = SimpleNamespace(
         name="tiny",
+        spec=ModelSpec("tiny", task="detection"),
         weights_kind=kind,
         sees_bundled=bundled,
         image_names=["bee.jpg", "hen.jpg"],

@@ -101,6 +101,15 @@ def test_what_a_worker_prints_is_kept_for_its_failure_alone(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_worker_whose_run_was_interrupted_at_its_start_ends_without_a_word(capfd):
+    child = os.fork()
+    if child == 0:
+        process._print_into("/no/such/file")
+        os._exit(0)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 1
+    assert capfd.readouterr() == ("", "")
+
+
 def test_unsupported_is_a_separate_error():
     with pytest.raises(process.WorkerUnsupported, match="^the task failed: no converter for hardswish$"):
         run(raise_unsupported)
