@@ -30,7 +30,7 @@ from twins.checks.field import soak as check
 from twins.common.build_options import DEFAULT
 from twins.judge.field import soak as judge
 from twins.judge.field.soak import amount
-from twins.measure.soak import Sample
+from twins.measure.field.soak import Sample
 from twins.models.weights import decide
 from twins.models.zoo import find
 from twins.run import process, worker

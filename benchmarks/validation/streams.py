@@ -35,7 +35,7 @@ from twins.checks.repeatability import scales
 from twins.common.outputs import to_numpy
 from twins.judge.field.streams import streams_agree
 from twins.judge.repeatability import repeatability
-from twins.measure import streams
+from twins.measure.field import streams
 from twins.models.zoo import find
 from twins.mutants.streams import STREAM_MUTANTS
 

@@ -27,13 +27,13 @@ def test_it_runs_on_the_cpu():
 def test_a_cpu_only_build_is_unavailable_for_models_on_a_gpu(monkeypatch, tmp_path):
     on_host.machine(monkeypatch, tmp_path)
     assert "replace it with onnxruntime-gpu" in onnxruntime.unavailable("cuda:0")
-    monkeypatch.setattr(onnxruntime, "_has_cuda_library", lambda: True)
+    monkeypatch.setattr(onnxruntime.cuda, "has_library", lambda package, library: True)
     assert onnxruntime.unavailable("cuda:0") is None
 
 
 def test_the_cuda_build_needs_a_gpu(monkeypatch, tmp_path):
     on_host.machine(monkeypatch, tmp_path, gpu=False)
-    monkeypatch.setattr(onnxruntime, "_has_cuda_library", lambda: True)
+    monkeypatch.setattr(onnxruntime.cuda, "has_library", lambda package, library: True)
     assert "no CUDA device" in onnxruntime.unavailable("cuda:0")
 
 

@@ -8,10 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fixtures.checks import preflight
 from fixtures.checks.preflight import output_fault
 from fixtures.common.errors import ModelFault
-from fixtures.models import ModelSpec
+from fixtures.models import ModelSpec, model_files
 
 ROW = torch.tensor([[0.1, -0.3, 2.0, 0.5]])
 MAP = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -87,7 +86,7 @@ def test_output_that_can_be_judged_passes(task, output, names):
 @pytest.mark.parametrize("names", [{0: "cat"}, "ab", ("a", 1), None])
 def test_class_names_must_be_strings(names):
     with pytest.raises(ModelFault, match="^net: class_names is "):
-        preflight.check_spec(ModelSpec("net", class_names=names))
+        model_files.check_spec(ModelSpec("net", class_names=names))
 
 
 REASONS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.measure import soak
-from fixtures.measure.soak import KEPT_CALLS, SAMPLES, Reading, columns, reopened, steady
+from fixtures.measure.field import soak
+from fixtures.measure.field.soak import KEPT_CALLS, SAMPLES, Reading, columns, reopened, steady
 
 READING = Reading(1, None, None, None, None)
 

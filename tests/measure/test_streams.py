@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from fixtures.measure import streams
+from fixtures.measure.field import streams
 
 
 def lane(call, inside=None):

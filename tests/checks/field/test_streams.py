@@ -14,7 +14,7 @@ from fixtures.checks.field import streams as check
 from fixtures.checks.repeatability import scales
 from fixtures.judge.field.streams import streams_agree
 from fixtures.judge.repeatability import Repeatability
-from fixtures.measure import streams
+from fixtures.measure.field import streams
 from fixtures.mutants.outputs import UNTOUCHED
 
 BATCH = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,7 @@ import pytest
 from fixtures.judge.field import soak as judge
 from fixtures.judge.field.soak import Soak, amount, growth, growths, latency_change, theil_sen
 from fixtures.judge.repeatability import repeatability
-from fixtures.measure.soak import Reading, Sample
+from fixtures.measure.field.soak import Reading, Sample
 from fixtures.tolerances.outputs import tolerance
 
 KIB, MIB = 2**10, 2**20
