@@ -117,3 +117,17 @@ def test_the_inspectors_words_for_types(tensors, kernel, expected):
 
 def test_an_inspector_that_knows_names_alone_has_no_details():
     assert profiling.details_in(json.dumps({"Layers": ["/a/Conv", "/b/Relu"], "Bindings": []})) == {}
+
+
+@pytest.mark.parametrize(("datatype", "precision"), [("Float", None), ("Half", "fp16")])
+def test_a_float32_layer_whose_kernel_has_no_name_may_compute_in_tf32(datatype, precision):
+    """As the inspector of TensorRT for RTX 1.6.1.120 says it, on an H200."""
+    layer = {
+        "Name": "/conv1/Conv_myl0_1",
+        "LayerType": "correlation",
+        "Inputs": [{"Name": "input", "Datatype": datatype, "Format": "(NHWC) Channel major format"}],
+        "TacticName": "__myelin_CASK_STUB",
+        "Metadata": "[ONNX Layer: /conv1/Conv][ONNX Layer: /relu/Relu]",
+    }
+    (found,) = profiling.details_in(json.dumps({"Layers": [layer]})).values()
+    assert (found.nodes, found.precision) == (("/conv1/Conv", "/relu/Relu"), precision)
