@@ -16,7 +16,9 @@ from fixtures.models.zoo import ModelSpec
 
 
 class Tiny(torch.nn.Module):
-    """A classifier of 1000 classes whose answer depends on the picture."""
+    """A classifier with ImageNet's classes whose output depends on the image."""
+
+    imagenet_classes = True
 
     def __init__(self, at_export=None):
         super().__init__()

@@ -160,7 +160,7 @@ def test_outputs_that_fill_the_memory_fail_the_run_and_the_figures_are_written(m
     monkeypatch.setattr(run_json, "document", lambda config: {"suite": {}})
     plugins = pytest.PytestPluginManager()
     plugins.register(saved_outputs), plugins.register(run_json)
-    session = types.SimpleNamespace(config=config, exitstatus=0)
+    session = types.SimpleNamespace(config=config, exitstatus=0, shouldfail=False, shouldstop=False)
     plugins.hook.pytest_sessionfinish(session=session, exitstatus=0)
     assert written_before == [True] and session.exitstatus == pytest.ExitCode.TESTS_FAILED
     assert config.stash[saved_outputs.SAVED] == "The outputs could not be written: memory ran out"

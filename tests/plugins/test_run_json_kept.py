@@ -22,13 +22,15 @@ def ends(tmp_path, monkeypatch):
     (tmp_path / "rescue").mkdir()
 
     def end(meanwhile=lambda: None, started=True):
-        session = types.SimpleNamespace(config=types.SimpleNamespace(stash=pytest.Stash()), exitstatus=0)
+        session = types.SimpleNamespace(
+            config=types.SimpleNamespace(stash=pytest.Stash()), exitstatus=0, shouldfail=False, shouldstop=False
+        )
         stash = session.config.stash
         stash[run_json.PATH], stash[run_json.FOUND] = path, run_json._state(path)
         if started:
             stash[run_json.STARTED] = True
         meanwhile()
-        run_json.pytest_sessionfinish(session)
+        run_json.pytest_sessionfinish(session, exitstatus=0)
         return stash[run_json.OUTCOME], session.exitstatus
 
     end.path = path
