@@ -34,9 +34,10 @@ MEASURED = """
 
 
 @pytest.fixture
-def run(pytester):
-    """Runs one small test with options, in a pytest within this one."""
+def run(pytester, monkeypatch):
+    """Runs one small test with options, in a pytest within this one, on a terminal that no path fills."""
     pytester.makepyfile(MEASURED)
+    monkeypatch.setenv("COLUMNS", "300")
     return lambda *options: pytester.runpytest_inprocess(*PLUGINS, *options)
 
 
