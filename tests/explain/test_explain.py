@@ -171,7 +171,7 @@ def test_a_fault_that_many_outputs_hide_is_found_by_bisection(net, image, tmp_pa
 def test_a_fault_that_any_output_hides_cannot_be_attributed(net, image, tmp_path):
     found = explained(FakeTwin(lambda further: further == 0), net(), image, tmp_path)
     assert found.first is None
-    assert found.finding.startswith("cannot attribute: the twin errs by")
+    assert found.finding.startswith("cannot attribute: the twin's error is")
 
 
 def test_a_backend_that_refuses_further_outputs_and_a_model_without_modules_are_reported(net, image, tmp_path):

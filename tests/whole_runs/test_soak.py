@@ -44,7 +44,7 @@ def test_exactly_the_cases_at_fault_fail_and_say_why(run):
     failed = {case: reason for case, reason in reasons.items() if reason}
     assert set(failed) == {("leaking", EAGER), ("drifting", EAGER)} and len(reasons) == 4
     assert "host memory per call grows by 4." in failed["leaking", EAGER]
-    assert "the outputs at the end are others than at the start" in failed["drifting", EAGER]
+    assert "the outputs at the end differ from the start" in failed["drifting", EAGER]
 
 
 def test_the_leak_is_measured(run):

@@ -82,5 +82,5 @@ def test_models_of_one_size_have_none():
 
 
 def test_images_of_another_size_than_the_optimal_one_are_a_fault_of_the_model():
-    with pytest.raises(ModelFault, match=r"blur: its images are 12×16 .* optimal of its sizes is 12×12"):
+    with pytest.raises(ModelFault, match=r"blur: its images are 12×16 .* optimal size is 12×12"):
         check.of_twin(*case(Blur(), ((8, 8), (12, 12), (20, 24))))
