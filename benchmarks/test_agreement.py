@@ -1,4 +1,4 @@
-"""Numbers: every output of the twin is eager's, within the precision's tolerance, on every judged image."""
+"""Numbers: every output of the twin equals eager's within the precision's tolerance, on every judged image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twins.judge.verdict import assert_verdict
 
 
 def test_agreement(model, twin, session, record, tmp_path):
-    """Relative to the reference's scale, over 50 images that the twin was not built with.
+    """Errors are relative to the reference's scale, over 50 images that the twin was not built with.
 
     If a detector or segmenter fails, a drawing of the worst image is kept.
     """

@@ -13,12 +13,12 @@ from twins.judge.verdict import assert_verdict
 
 @pytest.mark.with_reference
 def test_end_to_end(model, twin, session, record, benchmark):
-    """Each stage is timed, real time is judged from decoded image to prediction; the outputs must be eager's."""
+    """Times each stage. Real time is judged from decoded image to prediction. The outputs must equal eager's."""
     loop, outputs = measure_end_to_end(benchmark, model, twin)
     names = model.image_names[: len(loop.predictions)]
     answers = [{"photograph": name, "answer": loop.predictions[place]} for place, name in enumerate(names)]
     figures = end_to_end.figures(loop.seconds, session.settings.fps)
-    if benchmark.stats is None:  # Under --benchmark-disable, where one call says nothing about the slow ones.
+    if benchmark.stats is None:  # With --benchmark-disable there is one call, which says nothing about the slow ones.
         figures.update(realtime=None, realtime_fps=None)
     steady = {key: benchmark.extra_info.get(key) for key in ("stable", "unstable_reason")}
     record("end_to_end", **figures, **steady, answers=answers)

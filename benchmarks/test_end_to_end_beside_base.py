@@ -1,4 +1,4 @@
-"""Each twin from image file to outputs, beside the engine that another run built. Only with --beside-engines."""
+"""Each twin from image file to outputs, in turn with the engine that another run built. Only with --beside-engines."""
 
 from __future__ import annotations
 

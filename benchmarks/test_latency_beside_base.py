@@ -1,4 +1,4 @@
-"""Latency of each twin beside the engine that another run built, in alternating blocks. Only with --beside-engines."""
+"""Latency of each twin and of the engine that another run built, in alternating blocks. Only with --beside-engines."""
 
 from __future__ import annotations
 

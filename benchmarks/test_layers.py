@@ -10,7 +10,7 @@ from twins.layers.case import layers_of
 @pytest.mark.asked_for("layers")
 @pytest.mark.with_reference
 def test_layers(model, twin, batch_size, session):
-    """The sum is held against a call without the profiler; `missing` says what it lacks."""
+    """The sum is compared with a call without the profiler. `missing` explains the difference."""
     found = layers_of(twin, batch_size)
     session.record.add("layers", model.name, twin.name, batch_size, **found)
     assert found["layers"], f"{model.name} {twin.name}: the profiler reported no layer"

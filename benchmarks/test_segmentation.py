@@ -26,5 +26,5 @@ def test_segmentation(model, twin, session, record, tmp_path):
         session.settings.save_detections, tmp_path, model, twin, verdict, pictures.drawing(model, twin)
     )
     if recorded_only(twin.precision, model.weights_kind):
-        pytest.skip(f"recorded, not judged: {twin.precision} on {model.weights_kind} weights errs too much")
+        pytest.skip(f"recorded, not judged: {twin.precision} on {model.weights_kind} weights has too large errors")
     assert_verdict(verdict, f"{title(model, twin, verdict)}{kept}")

@@ -14,7 +14,7 @@ from twins.judge.verdict import assert_verdict
 def test_sensitivity(model, twin, session, record):
     """A mutant that passes fails the run, and the check that missed it is named.
 
-    Skipped if a check refuses the unchanged twin as well and its own test has failed for that.
+    Skipped if a check also refuses the unchanged twin and its own test has failed because of that.
     """
     further = [*streams.mutants(model, twin), *sizes.mutants(model, twin)]
     sensitivity = try_mutants(model, twin, further)

@@ -1,4 +1,4 @@
-"""Sizes: a twin of open height and width agrees at every size, also in the first call after a switch."""
+"""Sizes: a twin of variable height and width agrees at every size, even in the first call after a switch."""
 
 from __future__ import annotations
 

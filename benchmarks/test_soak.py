@@ -1,4 +1,4 @@
-"""Soak, with --soak: after minutes or hours of calls memory is where it was, and the outputs are those of the start."""
+"""Soak, with --soak: after minutes or hours of calls, memory has not grown and outputs are the same as at the start."""
 
 from __future__ import annotations
 

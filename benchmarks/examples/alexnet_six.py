@@ -1,4 +1,4 @@
-"""AlexNet with six classes, as in the report that the suite replaces.
+"""AlexNet with six classes, as in the report that this suite replaces.
 
 pytest benchmarks --model-file benchmarks/examples/alexnet_six.py --models alexnet_six
 """
@@ -14,7 +14,7 @@ from twins.images import folder as image_folder
 from twins.models import ModelSpec
 from twins.models.calibration import calibrate
 
-# The first ImageNet index of each class: ImageNet sorts animals by kind, and then things by name.
+# The first ImageNet index of each class. ImageNet has animals first, sorted by kind, then things, sorted by name.
 FIRST_INDEX = (0, 147, 269, 398, 550, 700)
 CLASSES = ("fish, birds, reptiles", "sea mammals, dogs", "other animals", "things to E", "things to P", "things to Z")
 

@@ -1,4 +1,4 @@
-"""An image classifier of Hugging Face's package transformers: `pip install transformers`, then
+"""An image classifier from Hugging Face's package transformers: `pip install transformers`, then
 
 pytest benchmarks --model-file benchmarks/examples/hugging_face.py --models hugging_face_vit
 """
@@ -16,7 +16,7 @@ PROCESSOR = ViTImageProcessor(size={"height": 64, "width": 64})
 
 
 class Logits(torch.nn.Module):
-    """The logits alone: transformers' own output is an object, and a twin has tensors."""
+    """Returns only the logits, because transformers' own output is an object and a twin returns tensors."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def build() -> torch.nn.Module:
 
 
 def preprocess(image):
-    """As the model's own processor does it."""
+    """Same as the model's own processor."""
     return PROCESSOR(image, return_tensors="pt")["pixel_values"][0]
 
 

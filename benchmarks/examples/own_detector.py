@@ -1,4 +1,4 @@
-"""A detector of your own with raw outputs as YOLO gives them, and the function that makes boxes of them.
+"""A detector of your own with raw outputs like YOLO's, and the function that decodes them into boxes.
 
 pytest benchmarks --model-file benchmarks/examples/own_detector.py --models own_detector
 """
@@ -13,7 +13,7 @@ from twins.models import ModelSpec
 
 SIZE, STRIDE = 96, 8
 CLASSES = ("animal", "building", "tool")
-# What `decode` decides by. The suite reads them as well: a box whose score is next to the threshold may go missing.
+# The limits that `decode` uses. The suite reads them too: a box whose score is close to the threshold may go missing.
 LIMITS = SCORE_THRESHOLD, NMS_IOU, MOST = (0.25, 0.45, 300)
 
 
@@ -28,7 +28,7 @@ class Net(torch.nn.Module):
         self.register_buffer("corners", torch.stack(torch.meshgrid(cells, cells, indexing="xy")).flatten(1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Raw outputs, before thresholds and NMS: their number must not depend on the image."""
+        """Raw outputs, before thresholds and NMS. Their number must not depend on the image."""
         found = self.head(self.features(images).relu()).flatten(2)
         centres = self.corners + STRIDE * found[:, :2].sigmoid()
         sizes = 2 * STRIDE * found[:, 2:4].clamp(max=2).exp()
@@ -44,7 +44,7 @@ def build() -> torch.nn.Module:
 
 
 def preprocess(image):
-    """Scaled to fit into 96×96, grey around it."""
+    """Scales the image to fit into 96×96, with grey around it."""
     scale = SIZE / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     pixels = functional.to_tensor(functional.resize(image, [height, width]))

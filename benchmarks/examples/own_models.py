@@ -9,7 +9,7 @@ from twins.models import ModelSpec
 
 
 def seeded(module: torch.nn.Module) -> torch.nn.Module:
-    """The module with seeded weights: a builder must return the same ones each time. Yours loads a checkpoint."""
+    """Seeded weights, because a builder must return the same ones each time. Yours loads a checkpoint."""
     generator = torch.Generator().manual_seed(0)
     for tensor in module.state_dict().values():
         if tensor.is_floating_point():
@@ -34,7 +34,7 @@ class Pointwise(torch.nn.Module):
 
 
 class Pair(torch.nn.Module):
-    """Two inputs, the image small and large, and a dict of two outputs."""
+    """Two inputs (the image small and large) and a dict of two outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def classifier() -> torch.nn.Module:
 
 
 def preprocess(size: int) -> Compose:
-    """An image as size×size, roughly from -1 to 1."""
+    """The image resized to size×size, with values of roughly -1 to 1."""
     return Compose([Resize([size, size]), ToTensor(), Normalize([0.5] * 3, [0.5] * 3)])
 
 

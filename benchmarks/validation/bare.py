@@ -1,4 +1,4 @@
-"""What the validation scripts compare with: bare calls of a model, an engine or a graph on a GPU."""
+"""Bare calls of a model, an engine or a graph on a GPU, for the validation scripts to compare with."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def median_s(call: Callable[[], Any], calls: int = CALLS) -> float:
 
 
 def graph(module: Any, batch: Any) -> Callable[[], None]:
-    """Replays a CUDA graph of `module(batch)`; captured as torch's notes on CUDA graphs do."""
+    """Replays a CUDA graph of `module(batch)`, captured as described in torch's notes on CUDA graphs."""
     import torch
 
     side = torch.cuda.Stream()
@@ -46,7 +46,7 @@ def graph(module: Any, batch: Any) -> Callable[[], None]:
 
 
 def medians_s(first: Callable[[], Any], second: Callable[[], Any], blocks: int = 10) -> Tuple[float, float]:
-    """Median seconds of both calls with synchronisation, in alternating blocks, so that drift concerns both alike."""
+    """Median seconds of both calls with synchronisation, in alternating blocks, so that drift affects both equally."""
     taken: Tuple[List[float], List[float]] = ([], [])
     for _ in range(blocks):
         for call, seconds in zip((first, second), taken):
@@ -81,10 +81,10 @@ def loaded(trt: ModuleType, engine_path: Path) -> Any:
 def context(
     trt: ModuleType, engine_path: Path, batch: Any, capture: bool = False, engine: Any = None
 ) -> Tuple[Callable[[], Any], List[Any]]:
-    """(call, what must stay alive): a call of an engine's context with everything set beforehand, on torch's stream.
+    """(call, what must stay alive): a call of an engine's context on torch's stream, with everything set up beforehand.
 
     trt: the module of the TensorRT that built it. capture: TensorRT for RTX captures the call in a CUDA graph.
-    engine: already loaded, to be shared with other contexts; None reads the file.
+    engine: already loaded, to share with other contexts; None reads the file.
     """
     import torch
 

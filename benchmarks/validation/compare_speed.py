@@ -1,8 +1,8 @@
-"""How long the whole command that compares runs takes, imports and all; results in docs/gating.md.
+"""How long the whole command that compares runs takes, including imports. Results are in docs/gating.md.
 
     python benchmarks/validation/compare_speed.py RUN.json    # one of those that gating.py collects
 
-The run's cases are repeated under other models' names until there are 100 latencies; then 2 and then 50 such runs are
+The run's cases are repeated under other model names until there are 100 latencies. Then 2 and 50 such runs are
 compared.
 """
 
@@ -40,7 +40,7 @@ def speed(document: Dict[str, Any]) -> None:
 
 
 def timed(command: Sequence[str]) -> str:
-    """Seconds by the clock and of CPU time, the best of three, since other work only ever adds."""
+    """Wall-clock and CPU seconds, the best of three, because other work can only add time."""
 
     def once() -> Tuple[float, float]:
         start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -54,7 +54,7 @@ def timed(command: Sequence[str]) -> str:
 
 
 def enlarged(document: Dict[str, Any]) -> Dict[str, Any]:
-    """The run with its cases repeated under other models' names, until there are 100 latencies."""
+    """The run with its cases repeated under other model names until there are 100 latencies."""
     document = copy.deepcopy(document)
     suite = document["suite"]
     copies = -(-CASES // len(document["benchmarks"]))

@@ -1,8 +1,8 @@
-"""Judges 20 runs of a detector's or segmenter's ONNX Runtime twin: each must be judged alike.
+"""Judges 20 runs of a detector's or segmenter's ONNX Runtime twin: all verdicts must be the same.
 
 From the repository's root: `python -m benchmarks.validation.dense [--seeds 0,1,2] [--step N] [MODEL ...]`. CPU only,
-calibrated weights; eager runs in batches and with threads that differ from run to run. docs/detection.md holds what it
-printed last. How far rounded twins err: `benchmarks.validation.tolerances`.
+calibrated weights. Eager's batch size and number of threads differ from run to run. docs/detection.md has the latest
+output. For the errors of rounded twins see `benchmarks.validation.tolerances`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", choices=[*dense, []], metavar="MODEL", help="default: all")
     parser.add_argument("--seeds", default=(0,), type=lambda text: [int(seed) for seed in text.split(",")])
-    parser.add_argument("--step", type=int, default=5, help="judge every so many-th image")
+    parser.add_argument("--step", type=int, default=5, help="judge every STEP-th image")
     asked = parser.parse_args()
     for seed in asked.seeds:
         for name in asked.models or dense:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 if TYPE_CHECKING:
     import torch
 
-# Of a float32's 23 bits of mantissa TF32 keeps 10 (NVIDIA A100 whitepaper, "TF32").
+# TF32 keeps 10 of a float32's 23 bits of mantissa (NVIDIA A100 whitepaper, "TF32").
 TF32_DROPPED_BITS = 13
 PREFIX = "emulated_"
 
@@ -17,8 +17,8 @@ PREFIX = "emulated_"
 def emulated(core: torch.nn.Module, precision: str) -> Iterator[Callable[[Any], Any]]:
     """Inside the block, `core` computes in tf32 or fp16. Sums stay float32, as on a GPU.
 
-    In tf32, what convolutions and linear layers multiply is rounded. In fp16, the input, weights, statistics
-    and every module's output are.
+    In tf32, the factors of convolutions and linear layers are rounded. In fp16, the input, weights, statistics and
+    every module's output are.
     """
     import torch
 

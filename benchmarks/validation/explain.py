@@ -1,10 +1,10 @@
-"""Faults injected into graphs at random modules: does --explain name the module first?
+"""Injects faults into graphs at random modules: does --explain name that module first?
 
 python -m benchmarks.validation.explain [--faults N] [--seed N] [--models A,B] [--json FILE]
 
-Each fault changes one node of the ONNX file that twin onnxruntime_fp32 has built: its weight scaled by 5 %, its weight
-or its output rounded to float16, its bias dropped, or two of its output channels exchanged. One that moves the twin's
-outputs by less than rounding does is no fault, and another is drawn.
+Each fault changes one node of the ONNX file that the twin onnxruntime_fp32 has built: its weight scaled by 5 %, its
+weight or its output rounded to float16, its bias dropped, or two of its output channels exchanged. If a fault changes
+the twin's outputs by less than rounding does, another is drawn.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from twins.onnx.modules import module_of
 
 TWIN = "onnxruntime_fp32"
 WITH_WEIGHTS = ("Conv", "Gemm")
-# The first two are of any node that computes; the suite's ten models are the default of --models.
+# Any node that computes can have the first two. The suite's ten models are the default of --models.
 KINDS = (
     "weight scaled by 5 %",
     "weight rounded to fp16",
@@ -41,14 +41,14 @@ KINDS = (
     "channels exchanged",
 )
 PASSES_VALUES_ON = ("Reshape", "Flatten", "Transpose", "Identity", "Constant", "Squeeze", "Unsqueeze")
-# What rounding moves the outputs by: fp32's tolerance for the suite's own weights is higher (3.4e-5).
+# How much rounding changes the outputs. fp32's tolerance for the suite's own weights is higher (3.4e-5).
 SEEN = 2e-5
 MOST_DRAWS = 30
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A fault and what became of it. named: the module named first; None if none was, for `reason`."""
+    """A fault and its outcome. named: the module named first. If there is none, it is None and `reason` says why."""
 
     model: str
     kind: str
@@ -67,7 +67,7 @@ class Trial:
 
 
 def changed(graph: Any, node: Any, kind: str, draw: random.Random) -> bool:
-    """Injects the fault into the node of the graph; False if it cannot have one of this kind."""
+    """Injects the fault into the node of the graph; False if the node cannot have one of this kind."""
     import onnx
 
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -98,7 +98,7 @@ def changed(graph: Any, node: Any, kind: str, draw: random.Random) -> bool:
         one, other = draw.sample(range(len(weight)), 2)
         for array in arrays:
             array[[one, other]] = array[[other, one]]
-    for place, array in enumerate(arrays, 1):  # Under names of their own: layers may share equal ones.
+    for place, array in enumerate(arrays, 1):  # With new names, because layers may share equal ones.
         name = f"fault_{place}"
         graph.initializer.append(onnx.numpy_helper.from_array(array, name))
         node.input[place] = name
@@ -109,7 +109,7 @@ def changed(graph: Any, node: Any, kind: str, draw: random.Random) -> bool:
 
 
 def candidates(graph: Any) -> List[Any]:
-    """Nodes that compute with what depends on the image, and do not just pass it on."""
+    """Nodes that compute with data that depends on the image, and do not just pass it on."""
     moving = {entry.name for entry in graph.input}
     found = []
     for node in graph.node:
@@ -121,7 +121,7 @@ def candidates(graph: Any) -> List[Any]:
 
 
 def trials(name: str, kinds: List[str], draw: random.Random, folder: Path) -> Iterator[Trial]:
-    """A trial of each kind, in its turn, at random nodes of this model."""
+    """Trials at random nodes of this model, each kind of fault in turn."""
     import onnx
 
     seeded, spec = Seeded(MODELS[name], draw.randrange(1000), step=25), TWINS[TWIN]
@@ -166,7 +166,7 @@ def main() -> None:
     options = parser.parse_args()
     names, draw = options.models.split(","), random.Random(options.seed)
     asked: Dict[str, List[str]] = {name: [] for name in names}
-    for number in range(options.faults):  # Each model gets each kind in its turn.
+    for number in range(options.faults):  # Each model gets each kind in turn.
         turn, place = divmod(number, len(names))
         asked[names[place]].append(KINDS[(turn + place) % len(KINDS)])
     done: List[Trial] = []
@@ -182,7 +182,7 @@ def main() -> None:
 
 
 def summary(done: List[Trial]) -> str:
-    """How many of each kind ended how."""
+    """Prints how the trials of each kind ended."""
     counts: Dict[Tuple[str, str], int] = {}
     for trial in done:
         counts[trial.kind, trial.verdict] = counts.get((trial.kind, trial.verdict), 0) + 1

@@ -1,7 +1,7 @@
-"""A model rounded to float16 throughout, explained on a CPU: python -m benchmarks.validation.explain_half MODEL
+"""Explains a model rounded to float16 throughout, on a CPU: python -m benchmarks.validation.explain_half MODEL
 
-The graph of twin onnxruntime_fp32 is converted as for TensorRT's fp16 twins. ONNX Runtime keeps every tensor of it in
-float16 and computes in float32 between them.
+The graph of the twin onnxruntime_fp32 is converted as for TensorRT's fp16 twins. ONNX Runtime keeps each of its tensors
+in float16 and computes in float32 in between.
 """
 
 from __future__ import annotations

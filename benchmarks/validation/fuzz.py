@@ -1,9 +1,9 @@
-"""Validation: fuzzes what the suite reads from users, with atheris. Only one-line errors may come out.
+"""Validation: fuzzes what the suite reads from users, with atheris. Bad input may only cause one-line errors.
 
-`pip install atheris`, then `python -m benchmarks.validation.fuzz labels 300` fuzzes labels.csv for 300 s of CPU time;
-the other targets are `run` (a run's JSON, compared), `entry` (the files of an engine-cache entry), `weights` (a state
+`pip install atheris`, then `python -m benchmarks.validation.fuzz labels 300` fuzzes labels.csv for 300 s of CPU time.
+The other targets are `run` (a run's JSON, compared), `entry` (the files of an engine-cache entry), `weights` (a state
 dict on disk) and `picture` (an image's header and content). A finding is printed with its traceback and kept as
-`crash-…` in the working folder, which `… TARGET 0 crash-…` replays.
+`crash-…` in the working folder. `… TARGET 0 crash-…` replays it.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ with atheris.instrument_imports(include=["twins", "csv", "json"]):
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FACTS = {"model": "resnet18", "input_shape": [1, 3, 224, 224]}
-SLOWEST_S = 20.0  # of CPU time for one input; libFuzzer's own limit counts the time that a process stands still
+SLOWEST_S = 20.0  # of CPU time for one input; libFuzzer's own limit also counts the time that a process is stopped
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 
 
 def fuzz_labels(data: bytes) -> None:
-    """labels.csv with these bytes, beside a.jpg and dog/b.jpg, and its labels for a model of four classes."""
+    """labels.csv with these bytes, in a folder with a.jpg and dog/b.jpg, and its labels for a model of four classes."""
     (FOLDER / "labels.csv").write_bytes(data)
     found = image_folder.list_images(FOLDER)
     image_folder.resolve_labels(found, ("tench", "crane", "Crane", "golden retriever"))
@@ -47,7 +47,7 @@ def fuzz_labels(data: bytes) -> None:
 
 
 def fuzz_run(data: bytes) -> None:
-    """A run's JSON: these bytes, or, after a first byte below 128, a whole run with values changed at random places."""
+    """A run's JSON: these bytes, or, if the first is below 128, a complete run with values changed at random places."""
     if data[:1] < b"\x80":
         data = changed(json.loads((FOLDER / "whole.json").read_text()), data[1:])
     path = FOLDER / "run.json"
@@ -60,7 +60,7 @@ def fuzz_run(data: bytes) -> None:
 
 
 def changed(document: Any, data: bytes) -> bytes:
-    """The document with some values replaced, as the data says."""
+    """The document with some values replaced, as directed by the data."""
     provider = atheris.FuzzedDataProvider(data)
     for _ in range(provider.ConsumeIntInRange(1, 4)):
         parent, place = None, document
@@ -74,7 +74,7 @@ def changed(document: Any, data: bytes) -> bytes:
 
 
 def value(provider: Any) -> Any:
-    """Any value that JSON can hold, and some that it cannot."""
+    """Any value that JSON can represent, and some that it cannot."""
     makers: List[Callable[[], Any]] = [
         lambda: None,
         provider.ConsumeBool,
@@ -90,7 +90,7 @@ def value(provider: Any) -> Any:
 
 
 def fuzz_entry(data: bytes) -> None:
-    """An entry of the engine cache with another entry.json, or another file: used whole or made again."""
+    """An entry of the engine cache with a different entry.json, or a different file: used whole or rebuilt."""
     directory = store._directory(FOLDER, "fuzzed", FACTS)
     if data[:1] < b"\x80":
         sealed = json.loads((directory / "entry.json").read_text())
@@ -100,7 +100,7 @@ def fuzz_entry(data: bytes) -> None:
     entry._digests.clear()
     try:
         found = entry.unseal(directory, FACTS)
-        assert found.path.parent == directory and found.path.read_bytes() == b"an engine", "a foreign file was taken"
+        assert found.path.parent == directory and found.path.read_bytes() == b"an engine", "a foreign file was used"
     except Refused as reason:
         one_line(reason)
     store.get_or_make(FOLDER, "fuzzed", FACTS, lambda path: path.write_bytes(b"an engine"), ".plan")
@@ -127,12 +127,12 @@ def fuzz_picture(data: bytes) -> None:
 
 
 def one_line(error: Exception) -> None:
-    """Raises AssertionError where the message is not one printable line."""
+    """Raises AssertionError if the message is not one printable line."""
     assert str(error).isprintable(), f"not one printable line: {str(error)!r}"
 
 
 def seeds(target: str) -> List[bytes]:
-    """What the fuzzing starts from; files that the targets expect are written."""
+    """The inputs that fuzzing starts from. Also writes the files that the targets expect."""
     from PIL import Image
 
     if target == "labels":
@@ -158,7 +158,7 @@ def seeds(target: str) -> List[bytes]:
             torch.save(torch.nn.Linear(2, 2).state_dict(), sink, **options)
             found.append(sink.getvalue())
         return found
-    decoding.MAX_PIXELS = 10**6  # Or a few headers would take all the time.
+    decoding.MAX_PIXELS = 10**6  # Otherwise a few headers would take all the time.
     picture, found = Image.new("RGB", (9, 7), (200, 100, 50)), []
     for kind in decoding.FORMATS:
         for mode in ("RGB", "L", "P", "CMYK") if kind in ("TIFF", "JPEG") else ("RGB",):
@@ -185,7 +185,7 @@ def small(document: Any) -> None:
 
 
 def main() -> None:
-    """Fuzzes until the CPU time is used up; exits with 0 where nothing was found."""
+    """Fuzzes until the CPU time is used up; exits with 0 if nothing was found."""
     target, budget_s, *replay = sys.argv[1:]
     test = globals()[f"fuzz_{target}"]
     corpus = FOLDER / "corpus"

@@ -109,9 +109,9 @@ def twins(run: Run) -> List[Name]:
 
 
 def scatter(runs: Sequence[Run]) -> None:
-    """How far blocks scatter within a run, and figures between runs: standard deviation of the logarithm.
+    """Scatter of blocks within a run and of figures between runs: standard deviation of the logarithm.
 
-    The control is eager, end to end decoding.
+    The control is eager, or decoding for end-to-end.
     """
     print("| case | blocks: twin | control | ratio | runs: twin | control | ratio |\n|---|---|---|---|---|---|---|")
     for name in twins(runs[0]):
@@ -130,7 +130,7 @@ def compared(pair: Pair) -> Report:
 
 
 def false_alarms(pairs: Sequence[Pair]) -> str:
-    """How many of the pairs are called a regression, why, and how many figures are unsure."""
+    """How many pairs are called a regression, why, and how many figures are unsure."""
     reports = [compared(pair) for pair in pairs]
     alarms = [report for report in reports if report.decision.exit_code != PASS]
     why = Counter(reason for report in alarms for reason in report.decision.reasons).most_common(4)
@@ -140,8 +140,8 @@ def false_alarms(pairs: Sequence[Pair]) -> str:
 
 
 def slow_downs_found(pairs: Sequence[Pair], factor: float, test: str, metric: Metric) -> List[Tuple[bool, bool]]:
-    """Of slow-downs, one twin after the other, whether each makes the comparison a regression by this metric of this
-    test, and whether both runs call the timing stable."""
+    """Slows down one twin after the other. Returns for each whether the comparison becomes a regression by this metric
+    of this test, and whether both runs call the timing stable."""
     found = []
     for index, (base, new) in enumerate(pairs):
         timed = [name for name in twins(new) if name.test == test]
@@ -157,15 +157,15 @@ def slow_downs_found(pairs: Sequence[Pair], factor: float, test: str, metric: Me
 
 
 def share(found: Sequence[bool]) -> str:
-    """Count, total and share of the true ones."""
+    """Number, total and share of the true values."""
     return f"{sum(found)}/{len(found)} = {numpy.mean(found):.0%}" if found else "none"
 
 
 def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float, own: bool = False) -> str:
     """How many growths of one figure, one twin after the other, make the comparison a regression of it.
 
-    own: over the new run's own figure, so that the noise between the runs is in it; else over the base's, so that what
-    is judged is the growth alone.
+    own: grows the new run's own figure, so that noise between the runs is included. Otherwise the base's, so that only
+    the growth is judged.
     """
     found = 0
     for index, (base, new) in enumerate(pairs):
@@ -179,7 +179,7 @@ def growths_found(pairs: Sequence[Pair], metric: Metric, growth: float, own: boo
 
 
 def slowed(timing: Timing, factor: float) -> Timing:
-    """The timing of a twin, or its GPU time, that is so many times as long."""
+    """The timing of a twin, or its GPU time, multiplied by a factor."""
     slow = []
     for part in timing.invocations:
         run = tuple(own + (factor - 1) * whole for own, whole in zip(part.run, part.twin))
@@ -188,7 +188,7 @@ def slowed(timing: Timing, factor: float) -> Timing:
 
 
 def folders(runs: Sequence[Run], noise: numpy.random.Generator, size: int) -> Iterator[Pair]:
-    """Pairs of folders of so many invocations, drawn from the real runs, none of them in both."""
+    """Pairs of folders of `size` invocations, drawn from the real runs, with no run in both."""
     for _ in range(RESAMPLED):
         drawn = noise.permutation(len(runs))[: 2 * size]
         base, new = ([runs[index] for index in half] for half in numpy.split(drawn, 2))
@@ -204,7 +204,7 @@ def resampled_pairs(runs: Sequence[Run], noise: numpy.random.Generator, same_run
 
 
 def resampled(run: Run, noise: numpy.random.Generator) -> Run:
-    """The run as other blocks of the same process would have made it."""
+    """The run as it could have been with other blocks of the same process."""
     return replace(run, timings={name: _drawn(timing, noise) for name, timing in run.timings.items()})
 
 

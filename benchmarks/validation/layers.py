@@ -1,14 +1,14 @@
-"""Validation of --layers: what runs recorded, what TensorRT says of an engine, and whether a slow layer is named.
+"""Validation of --layers: what runs recorded, what TensorRT reports about an engine, and whether a slow layer is named.
 
 `python -m benchmarks.validation.layers report RUN.json [MORE.json ...]`
-    For each twin: layers, share of their time that has modules and a precision, and their sum against a call.
+    For each twin: layers, the share of their time that has modules and a precision, and their sum against a call.
 `python -m benchmarks.validation.layers inspect TWIN FOLDER MODEL [MODEL ...]`
     On a GPU: writes the engine inspector's JSON and the profiler's names of an engine to the folder.
 `python -m benchmarks.validation.layers scatter MODEL [MODEL ...]`
-    On the CPU with ONNX Runtime: how far layers of two equal sessions differ by their medians and 10th percentiles.
+    On the CPU with ONNX Runtime: how much layers of two equal sessions differ in their medians and 10th percentiles.
 `python -m benchmarks.validation.layers slow COUNT [MODEL ...]`
-    On the CPU with ONNX Runtime: of each model, so many layers in turn get twice the work in the graph (twice the
-    output channels, half of which are thrown away). Is the layer named, and first? Exit code 1 below 95 %.
+    On the CPU with ONNX Runtime: COUNT layers of each model in turn get twice the work in the graph (twice the output
+    channels, half of which are discarded). Is the layer named, and first? Exit code 1 below 95 %.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from twins.onnx.export import export
 from twins.onnx.modules import module_of
 
 TWIN, CALLS = "onnxruntime_fp32", 20
-# Smallest share of the time of a layer that is slowed, and share of them that must be named.
+# Only layers that take at least this share of the time are slowed, and this share of them must be named.
 LEAST, ENOUGH = 0.005, 0.95
 OPERATORS = ("Conv", "Gemm")
 
@@ -52,7 +52,7 @@ def report(paths: Sequence[str]) -> Iterator[str]:
 
 
 def summary(row: Dict[str, Any]) -> str:
-    """What a row of `suite.layers` comes to, and the names of its layers without modules."""
+    """A summary of a row of `suite.layers`, with the names of its layers without modules."""
     layers = row["layers"]
     whole_s = sum(layer["p50_s"] for layer in layers)
     known = [sum(layer["p50_s"] for layer in layers if layer[key]) / whole_s for key in ("modules", "precision")]
@@ -65,7 +65,7 @@ def summary(row: Dict[str, Any]) -> str:
 
 
 def inspect(name: str, folder: Path, models: Sequence[str]) -> Iterator[str]:
-    """Writes what TensorRT says of an engine with detailed profiling, of models with random weights."""
+    """Writes what TensorRT reports about engines with detailed profiling, for models with random weights."""
     import torch
     import torchvision
 
@@ -128,7 +128,7 @@ def model_of(title: str) -> Tuple[Any, Any]:
 
 
 def scatter(models: Sequence[str]) -> Iterator[str]:
-    """A line for each model: the largest change of a layer beside what the median layer did."""
+    """A line for each model: the largest change of a layer, relative to the median layer's."""
     for title in models:
         model, example = model_of(title)
         with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +156,7 @@ def layers_of(model: Any, example: Any, path: Path) -> Layers:
 
 
 def chosen(graph: Any, model: Any, base: Layers, count: int) -> List[Tuple[str, str]]:
-    """(node, module) of some convolutions without groups and linear layers that take at least LEAST of the time."""
+    """(node, module) of some linear layers and convolutions without groups that take at least LEAST of the time."""
     names = [name for name, _ in model.named_modules()]
     shares = {name: layer.p10_s / base.sum_s for layer in base.layers for name in layer.modules}
     found = []
@@ -169,7 +169,7 @@ def chosen(graph: Any, model: Any, base: Layers, count: int) -> List[Tuple[str, 
 
 
 def with_twice_the_work(model: Any, name: str) -> Any:
-    """A copy in which this node has twice the output channels, and a Slice after it throws half of them away."""
+    """A copy in which this node has twice the output channels, and a Slice after it discards half of them."""
     import numpy
     from onnx import helper, numpy_helper
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LIMIT_BYTES = 300 * 10**6
-# As many classes as ImageNet has, so that outputs take as much memory, in a fraction of the time.
+# As many classes as ImageNet, so that outputs take as much memory, in a fraction of the time.
 LINEAR = """
 import torch
 from torchvision.transforms import Compose, Resize, ToTensor
@@ -35,7 +35,7 @@ MODEL = ModelSpec("linear", builder=build, preprocess=Compose([Resize([32, 32]),
 
 
 def main() -> int:
-    """Exit code 0 where the larger run took less than LIMIT_BYTES more than the smaller one."""
+    """Exit code 0 if the larger run took less than LIMIT_BYTES more than the smaller one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--model", default="linear", help="of the zoo, or a linear layer of 1000 classes")

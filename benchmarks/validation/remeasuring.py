@@ -2,10 +2,10 @@
 
     python benchmarks/validation/remeasuring.py RUNS-FOLDER
 
-Each comparison takes the next run as base, the one after it as new, and where `--remeasure` would time doubtful cases
-again, the runs after those, which were measured in fresh processes too. Equal runs count false alarms. Then one case of
-the new side, in every one of its runs, is made slower. The clock that ends the measuring counts what timing so many
-cases again takes: START_S and CASE_S.
+Each comparison takes one run as base and the next as new. Where `--remeasure` would time doubtful cases again, it takes
+the runs after those, which were also measured in fresh processes. Equal runs count false alarms. Then one case of the
+new side is made slower in every one of its runs. The time limit for measuring again counts what timing this many cases
+takes: START_S and CASE_S.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BASE, NEW = Path("base"), Path("new")
 
 
 def compared(runs: Sequence[Run], slow: Optional[Name], factor: float, budget_s: float) -> Tuple[Report, int]:
-    """The report on the first two of the runs, those after them as further measurements; and how many were needed."""
+    """The report on the first two runs, with later ones as further measurements, and how many of those were needed."""
     later = iter(runs[2:])
     spent = [0.0, 0]
 
@@ -63,14 +63,14 @@ def compared(runs: Sequence[Run], slow: Optional[Name], factor: float, budget_s:
         lambda pair: make_report(pair, GATE, allow_different=False),
         measure,
         lambda line: None,
-        # The measuring ends with the runs too: another turn needs two.
+        # Measuring also ends when the runs do: another turn needs two.
         lambda: spent[0] if spent[1] + 4 <= len(runs) else float("inf"),
     )
     return report, int(spent[1])
 
 
 def slower(run: Run, name: Optional[Name], factor: float) -> Run:
-    """The run with this case so many times as slow, on the GPU too; as it is without a name."""
+    """The run with this case slower by the factor, on the GPU too; unchanged without a name."""
     if name is None:
         return run
     kinds = {"timings": run.timings, "gpu_times": run.gpu_times}
@@ -79,7 +79,7 @@ def slower(run: Run, name: Optional[Name], factor: float) -> Run:
 
 
 def orders(runs: Sequence[Run], noise: numpy.random.Generator, drawn: int) -> Iterator[List[Run]]:
-    """The runs as they came, beginning with each in turn; then this many random orders."""
+    """The runs in their order, starting with each in turn; then this many random orders."""
     for start in range(len(runs)):
         yield list(islice(cycle(runs), start, start + len(runs)))
     for _ in range(drawn):
@@ -87,7 +87,7 @@ def orders(runs: Sequence[Run], noise: numpy.random.Generator, drawn: int) -> It
 
 
 def told(found: Sequence[Tuple[Report, int]]) -> str:
-    """How many comparisons ended how, and how many further runs they took."""
+    """How the comparisons ended, and how many further runs they took."""
     outcomes = Counter(report.decision.outcome for report, _ in found)
     counts = " | ".join(f"{outcomes[word]} = {outcomes[word] / len(found):.1%}"
                         for word in (NO_REGRESSION, UNDECIDED, REGRESSED))  # fmt: skip

@@ -1,11 +1,11 @@
-"""Prints how many different outputs a twin gives in 20 calls with one image, and how far they differ.
+"""Prints how many different outputs a twin gives in 20 calls with one image, and how much they differ.
 
 From the repository's root:
 
     python -m benchmarks.validation.repeatability [--twins X,Y] [--device cuda:0] [--calls 20] [--threads 1,2]
         [--json FILE] [MODEL ...]
 
-Calibrated weights of seed 0, or those that a model brings. docs/repeatability.md holds what it printed.
+Calibrated weights of seed 0, or a model's own weights. docs/repeatability.md has its output.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def main(asked: argparse.Namespace) -> None:
 
 
 def measured(case: Seeded, twin: str, calls: int) -> Dict[str, Any]:
-    """What a twin gave for the first image; `failed` with the reason where it cannot be built or run."""
+    """What a twin gave for the first image; `failed` with the reason if it cannot be built or run."""
     image = case.batch[:1]
     expected = to_numpy(TWINS[REFERENCE].build(case.core, image)(image))
     try:
         with case.twin(twin) as run:
             outputs = [to_numpy(run(image)) for _ in range(calls)]
-    except Exception as error:  # noqa: BLE001  of any backend; the other rows still count
+    except Exception as error:  # noqa: BLE001  from any backend; the other rows still count
         return {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
     scales = {name: largest(array) for name, array in expected.items()}
     found = repeatability([(case.names[0], output) for output in outputs], scales, case.tolerance(precision_of(twin)))

@@ -1,4 +1,4 @@
-"""What `tensorrt_life` tries of TensorRT for RTX alone: kernels, streams, capture, device time, a batch profile."""
+"""What `tensorrt_life` tests only for TensorRT for RTX: kernels, streams, capture, device time, a batch profile."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from twins.measure import device_time
 from twins.tensorrt.rtx import OnOwnStream, kernels_path
 
 PROFILE = (1, 4, 8)
-# Most by which the suite's device time may differ from that of events by hand.
+# Largest difference of the suite's device time from that of hand-placed events.
 DEVICE_TIME = 0.02
 
 
 def extras(trt: ModuleType, spec: Any, model: Any, loaded: Any, path: Path, batches: Any, limit: float) -> List[str]:
-    """Figures for the line of a twin; `loaded` runs the engine at `path`. Raises AssertionError for what is wrong."""
+    """Figures for the line of a twin. loaded: runs the engine at `path`. Raises AssertionError for what is wrong."""
     example = batches[:1].clone()
     return [
         *starts(spec, path, example),
@@ -32,7 +32,7 @@ def extras(trt: ModuleType, spec: Any, model: Any, loaded: Any, path: Path, batc
 
 
 def starts(spec: Any, path: Path, example: Any) -> List[str]:
-    """A load that compiles the kernels, and one that finds them."""
+    """One load that compiles the kernels, and one that finds them stored."""
     stored = kernels_path(path)
     content = stored.read_bytes()
     parts = [f"kernels {len(content)} bytes"]
@@ -51,7 +51,7 @@ def starts(spec: Any, path: Path, example: Any) -> List[str]:
 
 
 def broken_kernels(spec: Any, path: Path, example: Any) -> str:
-    """How damaged kernels are refused; the file is left whole."""
+    """How damaged kernels are refused. The file is intact afterwards."""
     stored = kernels_path(path)
     whole = stored.read_bytes()
     try:
@@ -62,16 +62,16 @@ def broken_kernels(spec: Any, path: Path, example: Any) -> str:
             except EngineRefused as error:
                 assert "\n" not in str(error), f"more than one line: {error}"
             else:
-                raise AssertionError(f"{len(damaged)} of {len(whole)} bytes of kernels were taken")
+                raise AssertionError(f"{len(damaged)} of {len(whole)} bytes of kernels were accepted")
     finally:
         stored.write_bytes(whole)
     return "broken kernels refused"
 
 
 def streams(trt: ModuleType, loaded: Any, path: Path, example: Any) -> List[str]:
-    """Calls on a stream of their own, and CUDA graphs: the runtime's capture, called barely, and torch's of the twin.
+    """Calls on a stream of their own, and CUDA graphs: the runtime's capture of a bare call, and torch's of the twin.
 
-    Whether TensorRT's calls on the default stream cost more is measured by turns, in one process.
+    Whether TensorRT's calls on the default stream cost more is measured in turn, in one process.
     """
     import torch
 
@@ -89,7 +89,7 @@ def streams(trt: ModuleType, loaded: Any, path: Path, example: Any) -> List[str]
     of_torch_s = bare.median_s(lambda: of_torch(example))
     return [
         f"own stream: call {twin_s * 1e6:.1f} µs, bare {direct_s * 1e6:.1f} µs, ratio {twin_s / direct_s:.3f}",
-        f"by turns: default stream {on_default_s * 1e6:.1f} µs, twin's own {aside_s * 1e6:.1f} µs",
+        f"in turn: default stream {on_default_s * 1e6:.1f} µs, twin's own {aside_s * 1e6:.1f} µs",
         f"bare with its capture {captured_s * 1e6:.1f} µs, torch's capture {of_torch_s * 1e6:.1f} µs",
     ]
 

@@ -1,4 +1,4 @@
-"""A model with calibrated weights of any seed, the judged images, its twins, and how their outputs are judged."""
+"""A model with calibrated weights of any seed, the judged images, its twins, and verdicts on their outputs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Outputs = Dict[str, Any]
 
 
 class Seeded:
-    """A model's core on its device. Of the judged images every `step`-th is taken.
+    """A model's core on its device. Uses every `step`-th of the judged images.
 
-    weights_kind: calibrated, or what the spec calls the weights that its builder brings; these are replaced by the
-        stand-in where `stand_in` is true.
+    weights_kind: calibrated, or the spec's name for the weights that its builder brings. If `stand_in` is true, the
+        stand-in replaces these.
     """
 
     def __init__(self, spec: ModelSpec, seed: int, device: str = "cpu", step: int = 1, stand_in: bool = False) -> None:
@@ -62,12 +62,12 @@ class Seeded:
         return concatenate([to_numpy(run(part)) for part in self.batch.split(batch_size)])
 
     def reference(self, batch_size: int = 1) -> Outputs:
-        """Eager's outputs, in true float32; as the suite, for each image alone."""
+        """Eager's outputs in true float32, for each image alone, as in the suite."""
         return self.outputs(TWINS[REFERENCE].build(self.core, self.batch[:1]), batch_size)
 
     @contextlib.contextmanager
     def twin(self, name: str) -> Iterator[Callable[[Any], Any]]:
-        """The twin of this name, built for batches of one; `emulated_<precision>` is one too."""
+        """The twin of this name, built for batches of one. `emulated_<precision>` is also a twin."""
         if name.startswith(PREFIX):
             with emulated(self.core, precision_of(name)) as run:
                 yield run

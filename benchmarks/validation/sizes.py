@@ -5,8 +5,8 @@ From the repository's root, on a CPU or a GPU:
     python -m benchmarks.validation.sizes [--device cuda:0] [--twins X,Y] [--json FILE] [MODEL ...]
 
 Calibrated weights of seed 0. A row holds if the first call after each switch and all images agree with eager, and if
-both mutants, the shape and the data of the size before, are refused. Exit code 1 if a row does not hold. docs/sizes.md
-has what it printed.
+both mutants, the shape and the data of the previous size, are refused. Exit code 1 if a row does not hold.
+docs/sizes.md has its output.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main(asked: argparse.Namespace) -> int:
 
 
 def proven(case: Seeded, twin: str, sizes: Any, device: str) -> List[Dict[str, Any]]:
-    """A row for each size; one with `failed` where the twin cannot be built or run."""
+    """A row for each size, or one with `failed` if the twin cannot be built or run."""
     spec = TWINS[twin]
     options = BuildOptions(sizes=sizes)
     images, tolerance = case.batch[: check.IMAGES], case.tolerance(precision_of(twin))
@@ -69,7 +69,7 @@ def proven(case: Seeded, twin: str, sizes: Any, device: str) -> List[Dict[str, A
                 visits = check.visits_of(running, images, check.order(sizes))
         eager = TWINS[REFERENCE].build(case.core, images[:1])
         reference = {size: _outputs(eager, inputs.resized(images, size)) for size in sizes}
-    except Exception as error:  # noqa: BLE001  of any backend; the other rows still count
+    except Exception as error:  # noqa: BLE001  from any backend; the other rows still count
         return [{"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "held": False}]
     names = case.names[: len(images)]
     agree = sizes_agree(visits, reference, tolerance, names, device)

@@ -5,10 +5,10 @@ From the repository's root, on a CPU or a GPU:
     python -m benchmarks.validation.soak [--device cuda:0] [--models A,B] [--twins X,Y] [--seconds 60] [--clean 30]
         [--leaking 5] [--openings 100] [--json FILE]
 
-Models and twins take turns. Each run is what `--soak` does: a fresh worker of steady calls, and one that opens the
-engine again and again. Leaks are injected into the twin in its worker: 4 KiB of host memory kept by each call, 64 KiB
-by each opening, and on a GPU 1 MiB of device memory by each opening. Exit code 1 if a leak is missed, or if a run
-without one raises an alarm or changes its outputs. docs/soak.md has what it printed.
+Models and twins take turns. Each run does what `--soak` does: a fresh worker makes steady calls, and another opens the
+engine again and again. Leaks are injected into the twin in its worker: each call keeps 4 KiB of host memory, each
+opening 64 KiB, and on a GPU each opening keeps 1 MiB of device memory. Exit code 1 if a leak is missed, or if a run
+without one raises an alarm or changes its outputs. docs/soak.md has its output.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from twins.run.worker import Job
 
 KIB, MIB = 2**10, 2**20
 LIMIT_S = 600.0
-# By name: bytes that a twin keeps of each call, of each opening, and on the device of each opening; and the memory in
-# which that must be found.
+# By name: bytes that a twin keeps per call, per opening, and per opening on the device; and the memory in which that
+# must be found.
 LEAKS: Dict[str, Tuple[int, int, int, str]] = {
     "none": (0, 0, 0, ""),
     "4 KiB a call": (4 * KIB, 0, 0, judge.CALLS_HOST),
@@ -142,7 +142,7 @@ def leaking(leak: str, task: Callable[..., Any], job: Job, *arguments: Any) -> A
 
 
 class _Leaking:
-    """A twin that keeps so many bytes of each call."""
+    """A twin that keeps this many bytes per call."""
 
     def __init__(self, twin: Any, size: int) -> None:
         self._twin, self._size, self.close = twin, size, twin.close
@@ -153,7 +153,7 @@ class _Leaking:
 
 
 def _device_memory(run_device: str, size: int) -> Any:
-    """Memory that torch's allocator does not hand out again, as a context's own would be."""
+    """Memory that torch's allocator does not reuse, like a context's own."""
     import torch
 
     torch.cuda.synchronize(run_device)

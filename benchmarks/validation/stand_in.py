@@ -1,7 +1,7 @@
 """Compares the calibrated stand-in with trained weights on the same network: margins, errors and flips.
 
 From the repository's root: `python -m benchmarks.validation.stand_in [--seeds 0,1,2]`, on a CPU. docs/tolerances.md
-holds what it printed.
+has its output.
 """
 
 from __future__ import annotations

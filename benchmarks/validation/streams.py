@@ -5,10 +5,10 @@ From the repository's root, on a CPU or a GPU:
     python -m benchmarks.validation.streams [--device cuda:0] [--twins X,Y] [--streams 1,2,4] [--seconds 0.5]
         [--json FILE] [MODEL ...]
 
-For each model, twin and number of streams the suite's timed calls and a bare loop of threads take turns, in blocks of
-half a second; give slow models more, because a block's last calls have fewer beside them. A row holds if throughput and
-median latency differ by at most 5 %, all outputs are those of serial calls, and contexts that share one output buffer
-are refused. Exit code 1 if a row does not hold. docs/streams.md has what it printed.
+For each model, twin and number of streams, the suite's timed calls and a bare loop of threads take turns, in blocks of
+half a second. Give slow models longer blocks, because fewer calls run in parallel at the end of a block. A row holds if
+throughput and median latency differ by at most 5 %, all outputs are those of serial calls, and contexts that share one
+output buffer are refused. Exit code 1 if a row does not hold. docs/streams.md has its output.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main(asked: argparse.Namespace) -> int:
 
 
 def proven(case: Seeded, twin: str, asked: argparse.Namespace) -> Iterator[Dict[str, Any]]:
-    """The rows of a twin; one with `failed` where it cannot be built or run."""
+    """The rows of a twin, or one with `failed` if it cannot be built or run."""
     module = TWINS[twin].module
     if module.another_context is None:
         yield {"not_offered": module.NO_STREAMS, "held": True}
@@ -78,12 +78,12 @@ def proven(case: Seeded, twin: str, asked: argparse.Namespace) -> Iterator[Dict[
             run = held.enter_context(closing(TWINS[twin].build(case.core, case.batch[:1], path, case.calibration)))
             for count in asked.streams:
                 yield {"streams": count, **measured(case, twin, run, path, count, asked)}
-    except Exception as error:  # noqa: BLE001  of any backend; the other rows still count
+    except Exception as error:  # noqa: BLE001  from any backend; the other rows still count
         yield {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "held": False}
 
 
 def measured(case: Seeded, twin: str, run: Any, path: Path, count: int, asked: argparse.Namespace) -> Dict[str, Any]:
-    """Figures of so many streams beside the bare loop's, and the verdicts on outputs."""
+    """Figures of this many streams and of the bare loop, and the verdicts on outputs."""
     expected = to_numpy(TWINS[REFERENCE].build(case.core, case.batch[:1])(case.batch[:1]))
     model = SimpleNamespace(
         first=lambda rows: case.batch[:rows].clone(),
@@ -122,7 +122,7 @@ def measured(case: Seeded, twin: str, run: Any, path: Path, count: int, asked: a
 
 
 def by_turns(lanes: Any, batches: Any, calls: List[Thread], seconds: float) -> Tuple[Figures, Figures, Figures]:
-    """(suite's figures, bare loop's, their ratios): medians over pairs of blocks, so that drift concerns both alike."""
+    """(suite's figures, bare loop's, their ratios): medians over pairs of blocks, so that drift affects both."""
     ours, theirs = [], []
     for _ in range(BLOCKS):
         spans, _ = streams.timed(lanes, batches, seconds, 3, 10 * seconds)
@@ -163,13 +163,13 @@ def threads(calls: List[Thread], block_s: float) -> Tuple[float, float, float]:
     for worker in workers:
         worker.join()
     together = sorted(taken for of_thread in seconds for taken in of_thread)
-    # Each thread's own rate: its last call ends after the block, with the others already waiting perhaps.
+    # Each thread's own rate, because its last call ends after the block, when the others may already be waiting.
     rate = sum(len(of_thread) / sum(of_thread) for of_thread in seconds)
     return rate, statistics.median(together), together[int(0.95 * (len(together) - 1))]
 
 
 def bare_threads(case: Seeded, twin: str, run: Any, path: Path, count: int, device: str) -> Tuple[List[Thread], Any]:
-    """(the least that each of so many threads must do, what must stay alive)."""
+    """(the minimum that each of this many threads must do, what must stay alive)."""
     import torch
 
     backend, batches = TWINS[twin].backend, [case.batch[:1].clone() for _ in range(count)]

@@ -1,10 +1,10 @@
 """Validation on a GPU: builds, loads and runs engines with the installed TensorRT, one line per twin.
 
-`python -m benchmarks.validation.tensorrt_life [model …]`: builds, stores, loads, holds the outputs against eager's (on
-the default stream and on one of its own), refuses a broken file, builds again from the timing cache, and times the twin
-against a bare call of its engine's context; for TensorRT for RTX also what benchmarks/validation/rtx.py adds. Without a
-model the pointwise one; else the zoo's, on random weights. Exit code 1 if a line says FAILED, as it does for a call of
-more than 1.15 times the bare one's too, and if no twin could run.
+`python -m benchmarks.validation.tensorrt_life [model …]`: builds, stores, loads, compares the outputs with eager's
+(on the default stream and on one of its own), refuses a broken file, rebuilds from the timing cache, and times the twin
+against a bare call of its engine's context. For TensorRT for RTX, benchmarks/validation/rtx.py adds more. Without a
+model it uses the pointwise one, otherwise the zoo's, on random weights. Exit code 1 if a line says FAILED, which
+includes a call of more than 1.15 times the bare one's, or if no twin could run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ OWN_MODELS = Path(__file__).resolve().parent.parent / "examples" / "own_models.p
 CALIBRATION = 14
 # Longest call of a tensorrt twin, relative to a bare call of its context.
 LARGEST_RATIO = 1.15
-# A side stream is kept busy for so many GPU clocks, about 30 ms, before its input is written.
+# A side stream is kept busy for this many GPU clocks, about 30 ms, before its input is written.
 LATE_CYCLES = 50_000_000
 
 
 def random_model(name: str) -> Any:
-    """The pointwise model, or the zoo's of this name with weights that keep activations in range; on the GPU."""
+    """On the GPU: the pointwise model, or the zoo's of this name with weights that keep activations in range."""
     import torch
 
     from twins.models import zoo
@@ -68,7 +68,7 @@ def timed(task: Any) -> Any:
 
 
 def life(name: str, twin: str, folder: Path) -> str:
-    """What happened, in one line. Raises UserError for what the twin does not support, else AssertionError."""
+    """What happened, in one line. Raises UserError for what the twin does not support, AssertionError for failures."""
     import torch
 
     spec, options = TWINS[twin], BuildOptions(timing_folder=folder / "timing")
@@ -121,9 +121,9 @@ def life(name: str, twin: str, folder: Path) -> str:
 
 
 def on_a_side_stream(twin: Any, model: Any, example: Any, other: Any) -> float:
-    """The error of a call on a stream of its own, whose input becomes `other` only after a while of that stream.
+    """The error of a call on a stream of its own, on which the input becomes `other` only after a while.
 
-    A twin that ran on another stream than the current one would read `example`.
+    A twin that does not run on the current stream would read `example`.
     """
     import torch
 
@@ -139,7 +139,7 @@ def on_a_side_stream(twin: Any, model: Any, example: Any, other: Any) -> float:
 
 
 def broken(spec: Any, path: Path, example: Any) -> str:
-    """How a truncated file and garbage are refused; the file is left whole."""
+    """How a truncated file and garbage are refused. The file is intact afterwards."""
     whole = path.read_bytes()
     try:
         for damaged in (whole[: len(whole) // 2], b"garbage" * 100):
@@ -156,7 +156,7 @@ def broken(spec: Any, path: Path, example: Any) -> str:
 
 
 def main(names: List[str]) -> bool:
-    """A line for each model and twin; whether any ran and none failed."""
+    """Prints a line for each model and twin. Returns whether any ran and none failed."""
     good, ran = True, 0
     with tempfile.TemporaryDirectory() as folder:
         for name in names or ["pointwise"]:
@@ -168,7 +168,7 @@ def main(names: List[str]) -> bool:
                         ran += 1
                 except UserError as error:
                     line = f"refused: {error}"
-                except Exception as error:  # noqa: BLE001  the other lines are wanted too
+                except Exception as error:  # noqa: BLE001  the other twins should still run
                     line, good = f"FAILED: {type(error).__name__}: {error}", False
                 print(f"{name} {twin}: {line}", flush=True)
     if not ran:

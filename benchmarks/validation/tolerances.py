@@ -5,8 +5,8 @@ From the repository's root, on a CPU or, with real engines, on a GPU:
     python -m benchmarks.validation.tolerances [--twins X,Y] [--seeds 0,1,2] [--device cuda:0] [--processes N]
         [--json FILE] [MODEL ...]
 
-Calibrated weights of each seed; a model that brings its own weights runs once. Each model and seed runs in its own
-process, so that a crash loses only its rows. docs/tolerances.md and docs/detection.md hold what it printed.
+Calibrated weights of each seed; a model with its own weights runs once. Each model and seed runs in its own process, so
+that a crash loses only its rows. docs/tolerances.md and docs/detection.md have its output.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from twins.models.zoo import MODELS, find
 
 SEEDS = (0, 1, 2)
 ON_CPU = ("onnxruntime_fp32", "onnxruntime_int8", "emulated_tf32", "emulated_fp16")
-# What a model and a seed may take; the whole is to end within 8 minutes on a GPU machine of 16 cores.
+# Time limit for one model and seed. Everything should end within 8 minutes on a GPU machine with 16 cores.
 CASE_LIMIT_S = 420
-# Most expensive first, so that no long case begins when the others have ended.
+# Most expensive first, so that no long case starts when the others have ended.
 SLOWEST = ("ssd300_vgg16", "vgg16", "ssdlite320_mobilenet_v3_large", "inception_v3", "resnet50")
-# Figures by key, with their titles. All are 0 for a perfect twin; the worst of each is what its limit must allow.
+# Figures by key, with their titles. All are 0 for a perfect twin. The limit of each must allow its worst value.
 FIGURES = {
     "error": "error",
     "cosine_error": "1 - cosine",
@@ -52,7 +52,7 @@ FIGURES = {
 
 
 def main(asked: argparse.Namespace) -> None:
-    """Prints a row for each model, twin and seed, then the worst of each twin and model; writes all of it as JSON."""
+    """Prints a row for each model, twin and seed, then the worst of each twin and model; writes everything as JSON."""
     start = time.monotonic()
     cases = [
         (name, seed)
@@ -75,7 +75,7 @@ def main(asked: argparse.Namespace) -> None:
 
 
 def _in_process(case: Tuple[str, int], asked: argparse.Namespace) -> List[Dict[str, Any]]:
-    """The rows of a model and seed, measured in a process of its own; one with `failed` where that dies."""
+    """The rows of a model and seed, measured in a process of its own, or one with `failed` if that dies."""
     name, seed = case
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows.json")
@@ -105,13 +105,13 @@ def write_rows(name: str, seed: int, twins: Sequence[str], device: str, path: Pa
         row = {"model": name, "twin": twin, "seed": seed, "weights": case.weights_kind}
         try:
             rows.append({**row, **measured(case, twin, reference)})
-        except Exception as error:  # noqa: BLE001  of any backend; the other twins still count
+        except Exception as error:  # noqa: BLE001  from any backend; the other twins still count
             rows.append({**row, "failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"})
         path.write_text(json.dumps(json_safe(rows)))
 
 
 def measured(case: Seeded, twin: str, reference: Outputs) -> Dict[str, Any]:
-    """The figures of a twin, those that its task has; whether its agreement and its decisions pass today's limits."""
+    """The figures that a twin's task has, and whether its agreement and decisions pass the current limits."""
     precision = precision_of(twin)
     with case.twin(twin) as run:
         actual = case.outputs(run)
@@ -123,7 +123,7 @@ def measured(case: Seeded, twin: str, reference: Outputs) -> Dict[str, Any]:
     agreement = case.agreement(actual, reference, precision)
     decisions = case.decisions(actual, reference, precision)
     few_boxes = {}
-    if case.detector:  # What the calibrated stand-in is made for.
+    if case.detector:  # The calibrated stand-in is made for this.
         few_boxes["with_few_boxes"] = with_few_boxes(case.detector.boxes_of(reference, case.images))
     return {
         **few_boxes,
@@ -166,9 +166,9 @@ def shown(row: Dict[str, Any]) -> str:
 
 
 def worst_lines(rows: Sequence[Dict[str, Any]]) -> Iterator[str]:
-    """A table of the worst of each twin and model, beside the limit on the error; then what is left out of it.
+    """A table of the worst of each twin and model, with the limit on the error, and then what was left out.
 
-    A twin that does not repeat itself says nothing of its precision, and is left out.
+    A twin whose outputs vary from call to call says nothing about its precision and is left out.
     """
     yield f"| twin | model | seeds | limit | limit / worst | {' | '.join(FIGURES.values())} |"
     yield "|---" * (len(FIGURES) + 5) + "|"

@@ -1,7 +1,7 @@
-"""Measures what int8 costs the zoo's trained network, with several choices of the images that calibrate it.
+"""Measures what int8 costs the zoo's trained network, with several choices of calibration images.
 
-From the repository's root: `python -m benchmarks.validation.trained_int8`, on a CPU. docs/tolerances.md holds what it
-printed. The first choice is the suite's own split of the bundled images, the others are drawn with a seed.
+From the repository's root: `python -m benchmarks.validation.trained_int8`, on a CPU. docs/tolerances.md has its output.
+The first choice is the suite's own split of the bundled images, the others are drawn with a seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TWIN, PRECISION = "onnxruntime_int8", "int8"
 
 
 def split(case: Seeded, choice: int) -> List[int]:
-    """Lets other images judge and calibrate, as many as before; returns the labels of those that judge."""
+    """Chooses as many other images for judging and calibration; returns the labels of those for judging."""
     import torch
 
     found = image_folder.list_images(image_folder.BUNDLED)
@@ -37,7 +37,7 @@ def split(case: Seeded, choice: int) -> List[int]:
 
 
 def right(logits: Any, labels: Sequence[int]) -> int:
-    """How many images get their label."""
+    """How many images are classified as labelled."""
     return int((logits.argmax(axis=1) == numpy.asarray(labels)).sum())
 
 

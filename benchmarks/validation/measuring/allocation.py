@@ -18,7 +18,7 @@ LIMIT = "2 % or 4 MiB"
 
 
 def prove(run_device: str) -> List[Proof]:
-    """By every source that this machine has."""
+    """Tests every source of memory figures that this machine has."""
     proofs = []
     for mib in SIZES_MIB:
         for forced in ("VmHWM", "sampled"):
@@ -43,7 +43,7 @@ def _proof(where: str, mib: int, found: Dict[str, Any]) -> Proof:
 
 
 def host(mib: int, forced: str) -> Dict[str, Any]:
-    """Touches so many MiB and frees them; called in a worker."""
+    """Touches this many MiB and frees them; called in a worker."""
     import numpy
 
     if forced == "sampled":
@@ -56,7 +56,7 @@ def host(mib: int, forced: str) -> Dict[str, Any]:
 
 
 def device(mib: int, forced: str, run_device: str) -> Dict[str, Any]:
-    """Takes so many MiB from the CUDA driver, beside torch's allocator, and frees them; called in a worker."""
+    """Takes this many MiB from the CUDA driver, bypassing torch's allocator, and frees them; called in a worker."""
     import torch
 
     torch.zeros(1, device=run_device)

@@ -18,7 +18,7 @@ ENERGY_LIMIT = 0.10
 
 
 def prove(run_device: str) -> List[Proof]:
-    """Nothing on the CPU, whose control is eager itself."""
+    """Empty on the CPU, where eager itself is the control."""
     if run_device == "cpu":
         return []
     return [_steady(run_device), _moved(run_device), _energy(run_device)]
@@ -34,11 +34,11 @@ def _steady(run_device: str) -> Proof:
         f"{last.gpu_memory_clock_hz} Hz, throttling {last.gpu_throttling}"
     )
     limit = stability.CONTROL_LIMIT
-    return Proof("control kernel, left alone", change <= limit, got, f"{limit:.0%}", {"control_s": seconds})
+    return Proof("control kernel, GPU idle", change <= limit, got, f"{limit:.0%}", {"control_s": seconds})
 
 
 def _moved(run_device: str) -> Proof:
-    """Other work on the same GPU stands in for a lower clock, which nobody may set here."""
+    """Uses other work on the same GPU instead of a lower clock, because the clock cannot be set here."""
     import torch
 
     before = conditions.now(run_device)

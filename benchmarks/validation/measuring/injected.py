@@ -17,7 +17,7 @@ LIMIT = 0.02
 
 
 def prove(run_device: str) -> List[Proof]:
-    """A sleep on the host; on a GPU also a spin of the GPU."""
+    """Injects a sleep on the host, and on a GPU also a spin of the GPU."""
     with tempfile.TemporaryDirectory() as folder:
         _, twin, images = eager_and_twin("mobilenet_v2", run_device, Path(folder))
         proofs = [_host(twin, images, run_device)]
@@ -44,7 +44,7 @@ def _host(twin: Any, images: Any, run_device: str) -> Proof:
     for _ in range(plan.rounds):
         blocks.setup()
         seconds += latency.timed(slow[0], 1)
-    # What the clock gave, which is a little more than was asked for.
+    # The measured sleep, which is a little longer than requested.
     wanted = statistics.median(slept)
     found = latency.summarise(seconds, blocks.eager_s, plan).p50_s - statistics.median(blocks.eager_s)
     got = f"{wanted * 1e3:.2f} ms slept, {found * 1e3:.2f} ms found, {found / wanted - 1:+.2%}"

@@ -1,4 +1,4 @@
-"""Loading: ONNX Runtime loads a file with its weights beside it faster than one that contains them."""
+"""Loading: ONNX Runtime loads a file with its weights in a separate file faster than one that contains them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STARTS = 7
 
 
 def prove(run_device: str) -> List[Proof]:
-    """resnet50, each start in a process of its own, in turn; on the CPU alone."""
+    """resnet50, each start in a process of its own, in turn; only on the CPU."""
     if run_device != "cpu":
         return []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Overhead: pytest-benchmark records what a bare loop over the model takes, through the suite's timed call."""
+"""Overhead: through the suite's timed call, pytest-benchmark records the same time as a bare loop over the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODELS = ("mobilenet_v2", "resnet18")
 
 
 class Case:
-    """A plugin of pytest that gives its own item: the suite's timed call beside a bare loop, in alternating blocks."""
+    """A pytest plugin and fixture: the suite's timed call and a bare loop, in alternating blocks."""
 
     rounds = BLOCKS * CALLS
 
@@ -32,14 +32,14 @@ class Case:
 
     @pytest.fixture
     def overhead_case(self) -> Case:
-        """Itself, for the test in case.py."""
+        """Returns itself, for the test in case.py."""
         return self
 
     def blocks(self) -> Iterator[None]:
-        """Before each round of the suite's call; before each block of them the bare loop goes first."""
+        """Runs before each round of the suite's call; before each block of rounds it times a block of the bare loop."""
         for number in range(self.rounds):
             if number % CALLS == 0:
-                self.bare(), self.settle()  # The first call after a switch counts on neither side.
+                self.bare(), self.settle()  # The first call after a switch does not count on either side.
                 for _ in range(CALLS):
                     start = time.perf_counter()
                     self.bare()
@@ -51,7 +51,7 @@ class Case:
 
 
 def prove(run_device: str) -> List[Proof]:
-    """For each model, in the process itself."""
+    """Measures each model, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         return [_prove(model, run_device, Path(folder)) for model in MODELS]
 
@@ -60,7 +60,7 @@ def _prove(model: str, run_device: str, folder: Path) -> Proof:
     import torch
 
     eager, twin, images = eager_and_twin(model, run_device, folder)
-    if run_device == "cpu":  # The bare loop calls the module itself; on a GPU, where 0.5 ms count, the graph itself.
+    if run_device == "cpu":  # The bare loop calls the module, or the graph on a GPU, where 0.5 ms matter.
         call, settle = synchronised(eager, images, run_device)
         inner = eager.model
 

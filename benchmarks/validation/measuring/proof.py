@@ -32,7 +32,7 @@ def twin_name(run_device: str) -> str:
 
 
 def module(model: str, run_device: str) -> Any:
-    """A model of the zoo with torchvision's own untrained weights, seeded, which is enough for measuring."""
+    """A model of the zoo with torchvision's untrained weights, seeded. That is enough for measuring."""
     import torch
     from torchvision.models import get_model
 

@@ -1,4 +1,4 @@
-"""Twenty runs of the same case: the speed-up varies less than the latencies it is made of."""
+"""Twenty runs of the same case: the speed-up varies less than the latencies it is computed from."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from twins.judge import stability
 from twins.measure import conditions, latency
 
 RUNS = 20
-# The speed-up's spread is at most half of the latencies', or, where hardly anything moves, at most one per cent.
+# The speed-up's spread is at most half of the latencies', or at most one per cent if they hardly vary.
 SHARE, STILL = 0.5, 0.01
-# The stability rule: how many undisturbed runs it may call unstable, and how many of those it must whose clock falls by
-# a fifth, so that calls take 1.25 times as long, halfway through.
+# The stability rule: the share of undisturbed runs that it may call unstable, and the share that it must if the clock
+# falls by a fifth halfway through, so that calls take 1.25 times as long.
 FALSE_ALARMS, CAUGHT, SLOWER = 0.10, 0.90, 1.25
 MODELS = {"cpu": ("resnet18", "mobilenet_v2"), "cuda": ("resnet18",)}
 
@@ -33,7 +33,7 @@ def prove(run_device: str) -> List[Proof]:
 
 
 def run_once(eager: Any, twin: Any, images: Any, run_device: str) -> Dict[str, Any]:
-    """One case as the suite times it; what it comes to, and whether it was called stable."""
+    """Times one case as the suite does. Returns its figures and whether it was called stable."""
     call, control = (latency.synchronised(side, images, run_device) for side in (twin, eager))
     warm, eager_warm = latency.warm_up(call[0]), latency.warm_up(control[0])
     plan = latency.plan(warm.call_s, eager_warm.call_s)
@@ -71,7 +71,7 @@ def _proof(model: str, rows: Sequence[Dict[str, Any]]) -> Proof:
 
 
 def _rule(model: str, rows: Sequence[Dict[str, Any]]) -> Proof:
-    """Of the runs that no other process disturbed: false alarms, and how often a fall of the clock is caught."""
+    """For runs that no other process disturbed: false alarms, and how often a fall of the clock is caught."""
     quiet = [row["blocks_s"] for row in rows if row["others_cpu_share"] <= stability.OTHERS_LIMIT]
     sides = [blocks[side] for blocks in quiet for side in ("twin", "eager")]
     alarms = sum(stability.unstable_blocks(side) is not None for side in sides) / len(sides)
