@@ -16,11 +16,11 @@ def test_end_to_end(model, twin, session, record, benchmark):
     """Times each stage. Real time is judged from decoded image to prediction. The outputs must equal eager's."""
     loop, outputs = measure_end_to_end(benchmark, model, twin)
     names = model.image_names[: len(loop.predictions)]
-    answers = [{"photograph": name, "answer": loop.predictions[place]} for place, name in enumerate(names)]
+    predictions = [{"photograph": name, "answer": loop.predictions[place]} for place, name in enumerate(names)]
     figures = end_to_end.figures(loop.seconds, session.settings.fps)
     if benchmark.stats is None:  # With --benchmark-disable there is one call, which says nothing about the slow ones.
         figures.update(realtime=None, realtime_fps=None)
     steady = {key: benchmark.extra_info.get(key) for key in ("stable", "unstable_reason")}
-    record("end_to_end", **figures, **steady, answers=answers)
+    record("end_to_end", **figures, **steady, answers=predictions)
     verdict = agree_first(outputs, model.reference, twin.tolerance, model.image_names, twin.run_device)
     assert_verdict(verdict, f"{title(model, twin, verdict)}, from files")

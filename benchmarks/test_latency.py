@@ -12,12 +12,12 @@ from twins.judge.verdict import assert_verdict
 
 @pytest.mark.with_reference
 def test_latency(model, twin, batch_size, session, benchmark):
-    """Records percentiles, frames per second and the speed-up. Each row of a batch must be eager's."""
+    """Records percentiles, frames per second and the speed-up. Each row of a batch must equal eager's."""
     with out_of_memory.recorded(model, twin, batch_size):
-        answer = measure(benchmark, model, twin, batch_size)
+        raw = measure(benchmark, model, twin, batch_size)
     session.record.add("latency", **{"model": model.name, "twin": twin.name, **benchmark.extra_info})
     session.record.add("throughput", **throughput(benchmark, model, twin, batch_size))
-    outputs = to_numpy(answer)
+    outputs = to_numpy(raw)
     for name, array in outputs.items():
         assert len(array) == batch_size, f"{name} has {len(array)} rows, expected {batch_size}: another engine's?"
     verdict = batch_rows.judged(model, twin, batch_size, outputs)

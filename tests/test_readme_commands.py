@@ -85,7 +85,7 @@ def test_a_command_that_is_wrong_is_found(command, root):
 
 @pytest.fixture(scope="module")
 def clone(root, readme, tmp_path_factory):
-    """A copy of the repository with what README's reader has beside it: my_models.py, my_images/ and ONNX files."""
+    """A copy of the repository with the files of README's reader: my_models.py, my_images/ and ONNX files."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("fixtures", "benchmarks"):
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "validation"))

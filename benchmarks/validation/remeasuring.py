@@ -86,7 +86,7 @@ def orders(runs: Sequence[Run], noise: numpy.random.Generator, drawn: int) -> It
         yield [runs[index] for index in noise.permutation(len(runs))]
 
 
-def told(found: Sequence[Tuple[Report, int]]) -> str:
+def outcomes_of(found: Sequence[Tuple[Report, int]]) -> str:
     """How the comparisons ended, and how many further runs they took."""
     outcomes = Counter(report.decision.outcome for report, _ in found)
     counts = " | ".join(f"{outcomes[word]} = {outcomes[word] / len(found):.1%}"
@@ -104,7 +104,7 @@ def main(folder: Path, drawn: int, budget_s: float) -> None:
     for title, some in (("as they came", series[: len(runs)]), ("in random order", series[len(runs) :])):
         for budget, word in ((0.0, "two runs alone"), (budget_s, "with --remeasure")):
             found = [compared(each, None, 1.0, budget) for each in some]
-            print(f"| {title}, {word} | {len(found)} | {told(found)} |", flush=True)
+            print(f"| {title}, {word} | {len(found)} | {outcomes_of(found)} |", flush=True)
             why = Counter(reason for report, _ in found if report.decision.outcome == REGRESSED
                           for reason in report.decision.reasons)  # fmt: skip
             for reason, count in why.most_common(5):

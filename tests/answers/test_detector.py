@@ -155,13 +155,15 @@ def test_end_to_end_predictions_are_readable(detector, segmenter, decoder):
     for case in (detector, segmenter):
         model = types.SimpleNamespace(spec=case.spec, run_device="cpu", detector=decoder)
         pipeline = end_to_end.pipeline_of(model, types.SimpleNamespace(run=case.core))
-        answer = pipeline.postprocess(pipeline.run(pipeline.preprocess(picture)), picture)
+        prediction = pipeline.postprocess(pipeline.run(pipeline.preprocess(picture)), picture)
         if case is segmenter:
-            assert set(answer) <= set(tiny_dense.CLASSES) and sum(answer.values()) == pytest.approx(1)
+            assert set(prediction) <= set(tiny_dense.CLASSES) and sum(prediction.values()) == pytest.approx(1)
         else:
             expected = decoder.boxes_of(detector.reference, IMAGES[:1])[0]
-            assert answer["boxes"] == expected.boxes.tolist() and len(answer["names"]) == len(answer["scores"])
-            assert set(answer["names"]) <= set(tiny_dense.CLASSES)
+            assert prediction["boxes"] == expected.boxes.tolist() and len(prediction["names"]) == len(
+                prediction["scores"]
+            )
+            assert set(prediction["names"]) <= set(tiny_dense.CLASSES)
 
 
 def test_end_to_end_pixels_without_a_finite_output_have_no_share(segmenter):

@@ -13,9 +13,9 @@ from fixtures.models.zoo import ModelSpec
 OUTPUTS = {"output": numpy.zeros((1, 2), numpy.float32)}
 
 
-def found(answer, class_names=("cat", "dog")):
+def found(given, class_names=("cat", "dog")):
     spec = ModelSpec(
-        "mine", task="detection", class_names=class_names, decode=lambda outputs, size: answer,
+        "mine", task="detection", class_names=class_names, decode=lambda outputs, size: given,
         decode_limits=(0.5, 0.6, 9),
     )  # fmt: skip
     return OwnDetector(spec, (8, 8)).boxes(OUTPUTS, (16, 32))
@@ -42,7 +42,7 @@ ONE = [[0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("given", "expected"),
     [
         (None, "decode returns a NoneType; decode must return boxes N×4"),
         ((ONE, [0.5]), "decode returns 2 values"),
@@ -56,9 +56,9 @@ ONE = [[0, 0, 1, 1]]
         ((ONE, [0.5], [2]), "decode returns labels from 2 to 2, and class_names has 2 names"),
     ],
 )
-def test_what_is_no_boxes_is_one_line(answer, expected):
+def test_invalid_boxes_are_one_line(given, expected):
     with pytest.raises(ModelFault) as refused:
-        found(answer)
+        found(given)
     assert expected in str(refused.value) and "\n" not in str(refused.value)
 
 

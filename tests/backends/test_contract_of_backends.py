@@ -32,7 +32,7 @@ def build(request): return request
 
 @pytest.fixture
 def discovered(monkeypatch, tmp_path):
-    """What is found beside the suite's own backends: (names of twins, faults); the source is that of `mine.py`."""
+    """What is found in addition to the suite's backends: (names of twins, faults). The source is that of `mine.py`."""
     monkeypatch.setattr(backends, "__path__", [str(tmp_path)])
 
     def discover(source):

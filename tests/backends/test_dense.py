@@ -1,4 +1,4 @@
-"""Detectors' cores and segmenters, which answer dicts, through the TensorRT backends on the doubles."""
+"""Detectors' cores and segmenters, which return dicts, through the TensorRT backends on the doubles."""
 
 from __future__ import annotations
 

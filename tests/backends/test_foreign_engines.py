@@ -18,22 +18,22 @@ BATCH = torch.arange(12.0).reshape(1, 3, 2, 2)
 
 @pytest.fixture(params=["onnxruntime", "8.4.1.5", "10.3.0", "1.7.1.116"])
 def run(request, monkeypatch, tmp_path):
-    """run(batch, answer, …): what the file `run.path`, or an engine of it, gives for the batch.
+    """run(batch, output, …): what the file `run.path`, or an engine of it, gives for the batch.
 
-    answer: what the model gives, for its form.
+    output: the model's, for its form.
     """
     backend, path = onnxruntime, tmp_path / "team.onnx"
     if request.param != "onnxruntime":
         trt = on_host.tensorrt(monkeypatch, request.param)
         backend = {"tensorrt": tensorrt, "tensorrt_rtx": tensorrt_rtx}[trt.__name__]
 
-    def run(batch, answer, arguments=(), named=(), profile=None):
+    def run(batch, output, arguments=(), named=(), profile=None):
         engine = path
         if backend is not onnxruntime:
             engine = tmp_path / "team.engine"
             facts = {"version": trt.__version__, "profile": profile or {}}
             engine.write_bytes(engine_double.packed(facts, path.read_bytes()))
-        options = BuildOptions(engine_form=ports.form(batch, answer, arguments, named))
+        options = BuildOptions(engine_form=ports.form(batch, output, arguments, named))
         return load(backend, engine, batch, options=options)(batch)
 
     run.path = path
@@ -42,20 +42,20 @@ def run(request, monkeypatch, tmp_path):
 
 def test_a_single_output_of_any_name_is_the_model_s(run):
     weights = foreign.linear(run.path)
-    answer = run(BATCH, torch.zeros(1, 5))
-    torch.testing.assert_close(answer, BATCH.flatten(1) @ torch.from_numpy(weights))
+    output = run(BATCH, torch.zeros(1, 5))
+    torch.testing.assert_close(output, BATCH.flatten(1) @ torch.from_numpy(weights))
 
 
 def test_an_output_beyond_the_model_s_is_left_out_when_the_other_has_its_name(run):
     foreign.linear(run.path, scores="scores", extra=["aux"])
-    answer = run(BATCH, {"scores": torch.zeros(1, 5)})
-    assert list(answer) == ["scores"] and answer["scores"].shape == (1, 5)
+    output = run(BATCH, {"scores": torch.zeros(1, 5)})
+    assert list(output) == ["scores"] and output["scores"].shape == (1, 5)
 
 
 def test_names_win_over_positions(run):
     foreign.linear(run.path, scores="scores", extra=["flat_copy"])  # Its first output is flat_copy.
-    answer = run(BATCH, {"scores": torch.zeros(1, 5), "features": torch.zeros(1, 12)})
-    assert list(answer) == ["scores", "features"] and answer["features"].tolist() == BATCH.flatten(1).tolist()
+    output = run(BATCH, {"scores": torch.zeros(1, 5), "features": torch.zeros(1, 12)})
+    assert list(output) == ["scores", "features"] and output["features"].tolist() == BATCH.flatten(1).tolist()
 
 
 def test_several_outputs_go_by_position(run):
@@ -93,7 +93,7 @@ def test_a_fixed_batch_with_open_height_and_width(run):
 
 
 @pytest.mark.parametrize(
-    ("answer", "arguments", "parts"),
+    ("output", "arguments", "parts"),
     [
         (torch.zeros(1, 7), {}, ["output scores float32 1×5 cannot be the model's output float32 1×7"]),
         (torch.zeros(1, 5, dtype=torch.int64), {}, ["cannot be the model's output int64 1×5"]),
@@ -101,10 +101,10 @@ def test_a_fixed_batch_with_open_height_and_width(run):
         (torch.zeros(1, 5), {"named": ("gone",)}, ["--engine-outputs gone: the engine has no gone, but scores"]),
     ],
 )
-def test_what_does_not_fit_is_one_line_with_both_sides(answer, arguments, parts, run):
+def test_what_does_not_fit_is_one_line_with_both_sides(output, arguments, parts, run):
     foreign.linear(run.path)
     with pytest.raises(UserError) as refused:
-        run(BATCH, answer, **arguments)
+        run(BATCH, output, **arguments)
     words = str(refused.value)
     assert all(part in words for part in parts) and "\n" not in words
     assert "named" in arguments or "The engine has pixels float32 1×3×2×2 -> scores float32 1×5, the model has" in words

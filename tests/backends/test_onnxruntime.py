@@ -1,6 +1,6 @@
 """Tests of backend onnxruntime: where it can run, that a GPU session that went to the CPU is refused, and int8.
 
-What float32 answers on the CPU is tested by every run of the suite; on a GPU it has to be run there.
+Every run of the suite tests float32's outputs on the CPU. On a GPU it has to be run there.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused(monkeypatch):
 
 
 def built(folder, precision, count=1):
-    """(twin, file) of the small model for batches of so many images."""
+    """(twin, file) of the small model for batches of this many images."""
     path = folder / "artefact.onnx"
     return TWINS[f"onnxruntime_{precision}"].build(small_model(), image_batch(count), path, image_batch(14)), path
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("fp32", 0, 1e-5), ("int8", 1e-3, 5e-2)])
 def test_the_error_is_that_of_the_precision(precision, least, most, tmp_path):
-    """An int8 twin that errs less than int8 can is a float32 one under another name."""
+    """An int8 twin with a smaller error than int8 can have is a float32 one under another name."""
     twin, path = built(tmp_path, precision, count=3)
     expected = small_model()(image_batch(3))
     assert least <= relative_error(twin(image_batch(3)), expected) <= most

@@ -62,7 +62,7 @@ def test_one_that_is_refused_again_ends_in_one_line(model):
     assert model.state.built == 2
 
 
-def test_one_that_was_just_built_is_not_built_again(model):
+def test_an_engine_that_was_just_built_is_not_rebuilt(model):
     model.state.refusals = 1
     with pytest.raises(UserError, match=REASON):
         RunningTwin("tensorrt_fp32", model)
@@ -83,5 +83,5 @@ def test_a_worker_tells_a_refusal_from_a_failure(monkeypatch, tmp_path):
     _, path = built(tensorrt, tmp_path)
     on_host.tensorrt(monkeypatch, "10.13.3.9")
     job = worker.Job("small", "tensorrt_fp32", Path("w.pth"), image_batch().numpy(), "cpu", DEFAULT)
-    answer = worker.start(job, path)
-    assert list(answer) == ["engine_refused"] and "expecting library version 10.13.3.9" in answer["engine_refused"]
+    output = worker.start(job, path)
+    assert list(output) == ["engine_refused"] and "expecting library version 10.13.3.9" in output["engine_refused"]

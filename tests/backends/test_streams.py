@@ -38,7 +38,7 @@ def at_once(runs):
 
 
 def check(backend, twin, limit=1e-5):
-    """Two further contexts beside the twin give the model's outputs at once, and end without ending the twin."""
+    """Two contexts besides the twin's give the model's outputs at once, and end without ending the twin."""
     further = [backend.another_context(twin, image_batch()) for _ in range(2)]
     for image, output in zip(IMAGES, at_once([twin, *further])):
         assert relative_error(output, small_model()(image)) < limit

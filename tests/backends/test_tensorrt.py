@@ -50,10 +50,10 @@ def test_an_engine_is_built_stored_loaded_and_agrees(trt, precision, tmp_path):
 def test_the_output_is_in_a_fixed_buffer(trt, tmp_path):
     twin, _ = built(tensorrt, tmp_path)
     first, second = image_batch(3)[:1], image_batch(3)[1:2]
-    answer = twin(first)
-    kept = answer.clone()
-    assert twin(second).data_ptr() == answer.data_ptr()
-    assert not torch.equal(answer, kept), "the next call overwrites the answer"
+    output = twin(first)
+    kept = output.clone()
+    assert twin(second).data_ptr() == output.data_ptr()
+    assert not torch.equal(output, kept), "the next call overwrites the output"
 
 
 def test_the_current_stream_is_used_and_the_address_set_only_when_it_changes(trt, tmp_path, monkeypatch):
@@ -97,14 +97,14 @@ def test_another_shape_or_type_is_refused_and_not_read_past_its_end(newest, batc
 def test_several_outputs_come_in_the_model_s_order(trt, model, tmp_path):
     twin, _ = built(tensorrt, tmp_path, model.eval())
     expected = model(image_batch())
-    answer = twin(image_batch())
-    assert isinstance(answer, tuple) and len(answer) == len(expected)
-    for got, wanted in zip(answer, expected):
+    output = twin(image_batch())
+    assert isinstance(output, tuple) and len(output) == len(expected)
+    for got, wanted in zip(output, expected):
         assert got.shape == wanted.shape and relative_error(got, wanted) < 1e-5
 
 
 class TwoInputs(nn.Module):
-    """Answers a dict, of a picture and a vector that goes with it."""
+    """Returns a dict, for an image and a vector that goes with it."""
 
     def __init__(self):
         super().__init__()

@@ -58,7 +58,7 @@ def test_an_engine_is_built_for_a_core_stored_loaded_and_agrees(trt, precision, 
     for batch in (example, image_batch(2)[1:]):
         expected = model(batch).detach()
         assert relative_error(twin(batch), expected) < 1e-2 and relative_error(loaded(batch), expected) < 1e-2
-    assert placement["accelerator"] == "DLA core 0 of 2", "told by the load alone, as for a cached engine"
+    assert placement["accelerator"] == "DLA core 0 of 2", "known from the load alone, as for a cached engine"
 
 
 def test_int8_is_calibrated_by_tensorrt_with_every_image(trt, tmp_path):
@@ -99,7 +99,7 @@ def test_an_engine_that_runs_on_the_gpu_after_all_is_refused(one, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"core": 0}', '{"core": 0, "cores": 2, "layers": 5, "fallback": 3}'])
-def test_an_engine_without_its_note_is_built_again(one, tmp_path, damage):
+def test_an_engine_without_its_note_is_rebuilt(one, tmp_path, damage):
     _, path = built(tensorrt_dla, tmp_path, precision="fp16")
     note = path.with_suffix(dla.SUFFIX)
     assert json.loads(note.read_text())["layers"] == 5
@@ -115,7 +115,7 @@ def test_an_engine_is_refused_by_a_runtime_that_was_given_no_core(one, tmp_path)
 
 
 def without_dla(monkeypatch, tmp_path, cores, version="10.3.0"):
-    """The reason why it is unavailable on a machine with a GPU, this TensorRT and so many DLA cores."""
+    """Why it is unavailable on a machine with a GPU, this TensorRT and this many DLA cores."""
     tmp_path.mkdir()
     on_host.machine(monkeypatch, tmp_path, tensorrt=version, onnx="", onnxruntime="")
     monkeypatch.setattr(jetson, "dla_cores", lambda: cores)

@@ -41,7 +41,7 @@ def test_an_engine_of_another_version_is_refused(monkeypatch, tmp_path):
         load(tensorrt, path, image_batch())
 
 
-def test_a_damaged_engine_in_the_cache_is_built_again(newest, tmp_path):
+def test_a_damaged_engine_in_the_cache_is_rebuilt(newest, tmp_path):
     builds = []
 
     def entry():

@@ -29,9 +29,9 @@ class Recorded(nn.Module):
         self.calls = []
 
     def forward(self, batch):
-        answer = self.layer(batch)
-        self.calls.append((batch, answer))
-        return answer
+        output = self.layer(batch)
+        self.calls.append((batch, output))
+        return output
 
 
 class Graph:
@@ -44,8 +44,8 @@ class Graph:
 
     @torch.inference_mode()
     def replay(self):
-        batch, answer = self.model.calls[-1]
-        answer.copy_(self.model.layer(batch))
+        batch, output = self.model.calls[-1]
+        output.copy_(self.model.layer(batch))
 
     def reset(self):
         self.freed = True
@@ -137,23 +137,23 @@ def test_closing_closes_the_twin_that_was_captured(host_graphs):
 def test_float16_is_a_copy_with_float32_outside():
     model = nn.PReLU(4).eval()  # One of the few that torch 2.1 runs in float16 on a CPU.
     half = in_precision(model, "fp16")
-    answer = half(torch.randn(2, 4))
-    assert answer.dtype == torch.float32 and half.model.weight.dtype == torch.float16
+    output = half(torch.randn(2, 4))
+    assert output.dtype == torch.float32 and half.model.weight.dtype == torch.float16
     assert model.weight.dtype == torch.float32 and in_precision(model, "fp32") is model
 
 
 def test_outputs_of_any_structure_become_float32():
     half = torch.ones(2).half()
-    answer = as_float32({"a": (half, [half]), "b": torch.ones(1).long(), "c": None})
-    assert answer["a"][0].dtype == answer["a"][1][0].dtype == torch.float32
-    assert answer["b"].dtype == torch.int64 and answer["c"] is None
+    output = as_float32({"a": (half, [half]), "b": torch.ones(1).long(), "c": None})
+    assert output["a"][0].dtype == output["a"][1][0].dtype == torch.float32
+    assert output["b"].dtype == torch.int64 and output["c"] is None
 
 
 def test_cpu_leaves_the_model_where_it_is_and_agrees():
     model, batch = nn.Linear(4, 3).eval(), torch.randn(2, 4)
     twin = cpu.build(BuildRequest(model, batch, "fp32"))
-    answer = twin(batch)
-    assert answer.device.type == "cpu" and torch.equal(answer, model(batch))
+    output = twin(batch)
+    assert output.device.type == "cpu" and torch.equal(output, model(batch))
     assert twin.model is not model
     twin.close()
     assert twin.model is None
@@ -169,7 +169,7 @@ class OnDevice(torch.Tensor):
         raise AssertionError("copied on the device")
 
 
-def test_a_model_on_a_device_is_copied_to_the_cpu_and_never_beside_itself():
+def test_a_model_on_a_device_is_copied_to_the_cpu_and_never_to_its_device():
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).eval()
     model.add_module("tied", model[0])
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -220,7 +220,7 @@ def test_inductor_names_the_compiler_or_triton(monkeypatch):
 
 
 def small_compiled():
-    """In a worker: a compiled module's answers, its float32 references, and what is left of the caches."""
+    """In a worker: a compiled module's outputs, its float32 references, and what is left of the caches."""
     import os
 
     import torch._inductor.config
@@ -233,18 +233,18 @@ def small_compiled():
     model, batches = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).eval(), torch.randn(2, 1, 4)
     twin = inductor.build(BuildRequest(model, batches[0], "fp32"))
     cache = twin._cache
-    answers = [twin(batch).tolist() for batch in batches]
+    outputs = [twin(batch).tolist() for batch in batches]
     existed = os.path.isdir(cache)
     twin.close()
-    return answers, model(batches).tolist(), existed, os.path.exists(cache)
+    return outputs, model(batches).tolist(), existed, os.path.exists(cache)
 
 
 def test_inductor_compiles_in_a_worker_and_leaves_no_cache():
     reason = inductor.unavailable("cpu")
     if reason:
         pytest.skip(reason)
-    answers, expected, existed, left = process.run(small_compiled, title="compile", timeout_s=240)
-    assert torch.allclose(torch.tensor(answers), torch.tensor(expected), atol=1e-5)
+    outputs, expected, existed, left = process.run(small_compiled, title="compile", timeout_s=240)
+    assert torch.allclose(torch.tensor(outputs), torch.tensor(expected), atol=1e-5)
     assert existed and not left
 
 

@@ -67,7 +67,7 @@ def test_tf32_is_off_and_precisions_are_flags(package, tmp_path):
         assert {flag.name for flag in package.trt.double.built._flags} == expected
 
 
-def test_workspace_is_torch2trt_s_own_unless_asked_for(package, tmp_path):
+def test_workspace_is_torch2trts_own_by_default(package, tmp_path):
     own = {package.trt.MemoryPoolType.WORKSPACE: 2**25} if package.trt.__version__.startswith("8.") else {}
     built(torch2trt, tmp_path)
     assert package.trt.double.built._pools == own, "it sets 32 MiB before TensorRT 10 and nothing since"

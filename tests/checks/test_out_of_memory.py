@@ -29,7 +29,7 @@ from fixtures.summary.rows import table_rows
         WorkerFailed("build of vgg16 tensorrt_fp16 failed: TensorRT: Requested amount of GPU memory: OutOfMemory"),
     ],
 )
-def test_an_exhausted_memory_is_known_by_what_is_said(error):
+def test_running_out_of_memory_is_recognised_by_the_message(error):
     reason = shortage(error)
     assert reason and type(error).__name__ in reason and "\n" not in reason
 

@@ -190,7 +190,7 @@ def test_constant_output_is_not_a_mutant_of_itself():
     anchors = torch.arange(6.0) + 1
     model, twin = running(task="tensor", postprocess=lambda scores: (scores, anchors.expand(len(scores), -1)))
     found = try_mutants(model, twin)
-    assert {"frozen on its first answer, output_1", "batch shifted by one, output_1"} <= set(found.left_out)
+    assert {"frozen on its first output, output_1", "batch shifted by one, output_1"} <= set(found.left_out)
     assert not {"zeros, output_1", "one NaN, output_1"} & set(found.left_out)
 
 

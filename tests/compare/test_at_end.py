@@ -42,7 +42,7 @@ def run(pytester, monkeypatch):
 
 
 def edited(path, factor):
-    """Makes the run in the file so many times as slow."""
+    """Makes the run in the file slower by this factor."""
     document = json.loads(path.read_text())
     for bench in document["benchmarks"]:
         bench["extra_info"]["latency_p50_s"] *= factor
@@ -129,7 +129,7 @@ def test_the_end_of_a_run_is_compared_with_its_baseline():
     assert not any("\x1b" in line or "\n" in line for line in lines)
 
 
-def test_what_the_run_was_not_asked_for_is_named_and_not_missed():
+def test_cases_that_the_run_did_not_select_are_named_but_not_missing():
     smaller = data.document(models=("resnet18",), twins=("tensorrt_fp16",), seed=1)
     assert compare_at_end(BASE, smaller, GATE, everything)[0] == 1
     asked = {"resnet18": ("", "eager_fp32", "tensorrt_fp16")}
@@ -188,7 +188,7 @@ def test_a_run_that_times_nothing_misses_no_time():
     "options",
     [("-k", "not other"), ("-k", "measured"), ("--benchmark-only",), ("--deselect", "test_two.py::test_other")],
 )
-def test_pytest_s_own_selection_is_what_a_run_is_asked_for(pytester, options):
+def test_pytests_own_selection_decides_what_a_run_must_have(pytester, options):
     both = MEASURED + "\n    def test_other(): pass"
     pytester.makepyfile(test_two=both)
     assert pytester.runpytest_inprocess(*PLUGINS, "--benchmark-json", "base.json").ret == 0
@@ -211,7 +211,7 @@ def test_pytest_s_own_selection_is_what_a_run_is_asked_for(pytester, options):
 
 
 @pytest.mark.parametrize("named", ["cpu_fp32", None])
-def test_models_and_named_twins_are_what_a_run_is_asked_for(named):
+def test_models_and_named_twins_decide_what_a_run_must_have(named):
     """Twins taken by default are not: those of a TensorRT that no longer works have to be missed."""
     stash = {SETTINGS: types.SimpleNamespace(models=("resnet18",), twins=("cpu_fp32",))}
     options = {"twins": named}
@@ -272,7 +272,7 @@ def test_the_headline_comes_from_the_report_and_lines_fit_the_width():
     assert "--fail-on" not in ended.headline and max(map(len, ended.lines)) <= 70
 
 
-def test_an_interrupted_run_is_no_base_and_not_a_whole_run(run, pytester, capsys):
+def test_an_interrupted_run_is_neither_a_base_nor_complete(run, pytester, capsys):
     pytester.makepyfile(
         test_two="""
         def test_interrupted():

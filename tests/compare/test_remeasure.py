@@ -193,7 +193,7 @@ print(json.dumps([seconds[1:] for seconds in blocks]))
 
 
 def write_engine(folder, layers):
-    """A chain of so many matrix products, as ONNX."""
+    """A chain of this many matrix products, as ONNX."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     make = onnx.helper

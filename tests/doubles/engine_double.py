@@ -127,8 +127,8 @@ def add(trt: types.ModuleType, numbers: tuple) -> None:
             views = {port[0]: _view(addresses[port[0]], self._shape(port), NUMPY[port[3].name]) for port in ports}
             names = [name for name, is_input, *_ in ports if not is_input]
             inputs = {name: view for name, view in views.items() if name not in names}
-            for name, answer in zip(names, self._session.run(names, inputs)):
-                views[name][...] = answer
+            for name, array in zip(names, self._session.run(names, inputs)):
+                views[name][...] = array
             return True
 
     if numbers >= (8, 5):

@@ -22,5 +22,5 @@ def newest(monkeypatch):
 
 @pytest.fixture
 def newest_torch2trt(monkeypatch):
-    """torch2trt's beside the newest TensorRT that it works with, where the version makes no difference."""
+    """torch2trt's with the newest TensorRT that it works with, for tests where the version does not matter."""
     return on_host.torch2trt(monkeypatch, VERSIONS[-2])

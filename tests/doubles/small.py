@@ -41,6 +41,6 @@ def load(backend: Any, path: Any, example: Any, precision: str = "fp32", options
     return backend.load(BuildRequest(None, example, precision, path, options=options))
 
 
-def relative_error(answer: Any, expected: Any) -> float:
+def relative_error(output: Any, expected: Any) -> float:
     """Largest deviation as a share of the largest expected value."""
-    return float((answer - expected).abs().max() / expected.abs().max())
+    return float((output - expected).abs().max() / expected.abs().max())

@@ -1,4 +1,4 @@
-"""TensorRT's real Python bindings without TensorRT: wheels from PyPI beside libraries of empty functions.
+"""TensorRT's real Python bindings without TensorRT: wheels from PyPI with libraries of empty functions.
 
 The bindings are 1–2 MB, their libraries over a gigabyte. An import needs only what the bindings link to: nothing can be
 built or run then, but every class, method and enum member is there.
@@ -45,7 +45,7 @@ DOWNLOAD_TIMEOUT_S = 120
 
 
 def without_wheel(requirement: str, python: Tuple[int, int]) -> Optional[str]:
-    """Why there is no wheel of it for this Python; None where there must be one."""
+    """Why it has no wheel for this Python; None if it must have one."""
     last = WHEELS[requirement]
     if last is None or python <= last:
         return None
@@ -83,7 +83,7 @@ def package_of(requirement: str) -> str:
 
 
 def unpack(wheel_path: Path, folder: Path) -> Path:
-    """Unpacks a wheel and puts stubs of its libraries beside its extension module; returns what to put on the path."""
+    """Unpacks a wheel and puts stubs of its libraries next to its extension module; returns what to put on the path."""
     with zipfile.ZipFile(wheel_path) as archive:
         archive.extractall(folder)
     package = next(folder / name for name in LIBRARIES if (folder / name).is_dir())

@@ -75,11 +75,11 @@ def make(trt: types.ModuleType) -> types.ModuleType:
             ports = [(name, is_input, shape) for name, is_input, shape, _ in self.engine._ports]
             if tuple(batch.shape) != ports[0][2]:
                 raise RuntimeError(f"setBindingDimensions: {tuple(batch.shape)} does not fit the profile {ports[0][2]}")
-            answers = [torch.empty(shape) for _, is_input, shape in ports if not is_input]
-            addresses = [batch.contiguous().data_ptr(), *(answer.data_ptr() for answer in answers)]
+            outputs = [torch.empty(shape) for _, is_input, shape in ports if not is_input]
+            addresses = [batch.contiguous().data_ptr(), *(output.data_ptr() for output in outputs)]
             self.context._run(dict(zip([name for name, *_ in ports], addresses)), 0)
-            # The real one keeps the answer's form in its `output_flattener`, this one in the outputs' names.
-            return from_graph([name for name, is_input, *_ in ports if not is_input], answers)
+            # The real one keeps the output's form in its `output_flattener`, this one in the outputs' names.
+            return from_graph([name for name, is_input, *_ in ports if not is_input], outputs)
 
     def torch2trt(
         module: Any,
@@ -100,10 +100,10 @@ def make(trt: types.ModuleType) -> types.ModuleType:
                 raise AttributeError("'NoneType' object has no attribute 'get_output'")
             tensor._trt = "a tensor of the network"
         with contextlib.nullcontext() if use_onnx else tracing_double.tracing(package.CONVERTERS):
-            answer = module(*inputs)
+            output = module(*inputs)
         if any(isinstance(layer, package.double.without_converter) for layer in module.modules()):
             raise AttributeError("'Tensor' object has no attribute '_trt'")
-        for tensor in [] if use_onnx else tracing_double.tensors(answer):
+        for tensor in [] if use_onnx else tracing_double.tensors(output):
             tensor._trt  # noqa: B018  the output is marked
         builder = trt.Builder(trt.Logger(log_level))
         config = builder.create_builder_config()

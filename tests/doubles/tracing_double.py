@@ -72,7 +72,7 @@ def _attached(context: Any, converter: Dict[str, Any]) -> Any:
 
 
 def tensors(value: Any) -> List[Any]:
-    """The tensors of an answer or of arguments."""
+    """The tensors of an output or of arguments."""
     if hasattr(value, "data_ptr"):
         return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()

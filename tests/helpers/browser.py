@@ -21,7 +21,7 @@ START_LIMIT_S = 60.0
 
 
 def missing() -> Optional[str]:
-    """Why there is no browser here; None where there is one."""
+    """Why no browser is available; None if one is."""
     absent = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return (
         f"no {' and no '.join(absent)} on the path: install Debian's chromium and chromium-driver" if absent else None
@@ -66,8 +66,8 @@ class Browser:
         data = json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                return json.load(answer)["value"]
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return json.load(response)["value"]
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{path}: {error.read().decode()[:500]}") from None
 

@@ -14,7 +14,7 @@ from fixtures.models.zoo import ModelSpec
 
 
 def model(work, run_device="cpu", **settings):
-    """`work(title, task, job, *arguments)` answers in the workers' place; settings: those beside the plain ones."""
+    """work(title, task, job, *arguments): stands in for the workers. settings: in addition to the plain ones."""
     return types.SimpleNamespace(
         name="resnet18", run_device=run_device, spec=ModelSpec("resnet18"), module=nn.Identity(),
         example=lambda size: torch.zeros(size, 3, 4, 4), weights_file=WeightsFile(Path("w"), "d"),

@@ -135,6 +135,6 @@ BOARDS: Dict[str, Dict[str, str]] = {
 
 
 def path_of(files: Dict[str, str], content: str, name: str) -> str:
-    """The file `name` beside the one with this content: `path_of(board, "gpu-thermal", "temp")`."""
+    """The file `name` in the folder of the file with this content: `path_of(board, "gpu-thermal", "temp")`."""
     (found,) = [path for path, text in files.items() if text == content and path.endswith(("type", "_label"))]
     return f"{found.rpartition('/')[0]}/{name}"

@@ -48,10 +48,10 @@ def server(root: Path, scratch: Path) -> Iterator[Run]:
         process.stdin.flush()
         if not select.select([process.stdout], [], [], TIMEOUT_S)[0]:
             raise subprocess.TimeoutExpired(job["arguments"], TIMEOUT_S)
-        answer = process.stdout.readline()
-        assert answer, "the process that runs are forked from has died"
+        line = process.stdout.readline()
+        assert line, "the process that runs are forked from has died"
         texts = [stream.read_text(encoding="utf-8", errors="replace") for stream in streams]
-        return subprocess.CompletedProcess(job["arguments"], int(answer), *texts)
+        return subprocess.CompletedProcess(job["arguments"], int(line), *texts)
 
     try:
         yield run

@@ -85,7 +85,7 @@ def test_the_first_images_may_be_empty_or_alike_if_all_together_are_not():
         (numpy.array([[1.0], [2.0], [numpy.nan], [1.0]]), "not finite, first on c"),
     ],
 )
-def test_what_the_whole_reference_must_show_is_asked_of_the_first_images_too(reference, reason):
+def test_the_first_images_must_show_what_the_whole_reference_must(reference, reason):
     assert reason in agree_first({"a": reference[:2]}, {"a": reference}, within(0.1), "abcd").reason
 
 

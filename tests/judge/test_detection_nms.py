@@ -62,7 +62,7 @@ every_row = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
 
 
 def one_sided(extra, beside, row):
-    """How many are excused and unmatched, if the twin has `beside` and `extra`, and eager only `beside`."""
+    """How many are excused and unmatched if the twin has `beside` and `extra`, but eager only `beside`."""
     found = matched("bee.jpg", boxes(*beside, extra), boxes(*beside), row, LOW)
     return len(found.excused), len(found.unmatched)
 

@@ -19,7 +19,7 @@ def test_a_change_is_a_share_of_the_scale_over_all_outputs():
     assert changes(ALONE, ALONE, scales_of(ALONE), 3) == (0, 0, 0)
 
 
-def test_the_imaginary_part_and_what_is_not_finite_count():
+def test_the_imaginary_part_and_values_that_are_not_finite_count():
     alone = {"a": numpy.array([[1 + 1j], [math.nan], [2]])}
     assert changes({"a": alone["a"].conj()}, alone, {"a": 2.0}, 3) == (1.0, 0.0, 0.0)
     assert changes({"a": numpy.array([[1 + 1j], [0], [math.nan]])}, alone, {"a": 2.0}, 3) == (0.0, math.inf, math.inf)

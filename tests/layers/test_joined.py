@@ -85,5 +85,5 @@ def test_layers_that_add_up_within_a_tenth_need_no_explanation():
         (([4, 4], 8, 8, 10), "layers are 80% of a call (10 ms): profiled calls were faster (2 ms)"),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_said_with_its_time(case, said):
+def test_what_is_missing_is_named_with_its_time(case, said):
     assert held(*case) == said

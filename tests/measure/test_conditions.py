@@ -51,7 +51,7 @@ LATER = replace(QUIET, at_s=110.0, own_cpu_s=25.0, busy_cpu_s=65.4)
         ({"at_s": 100.4, "own_cpu_s": 10.0, "busy_cpu_s": 50.4}, None),  # Too short for the kernel's clock.
     ],
 )
-def test_what_moved_is_named(changed, expected):
+def test_what_changed_is_named(changed, expected):
     assert unstable_machine(QUIET, replace(LATER, **changed)) == expected
 
 
@@ -64,13 +64,13 @@ def test_a_machine_that_tells_nothing_has_nothing_against_it():
     assert unstable_machine(replace(QUIET, **silent), replace(LATER, **silent)) is None
 
 
-def test_the_share_of_others_is_what_is_not_our_own():
+def test_the_share_of_others_excludes_our_own():
     assert others_share(QUIET, LATER) == pytest.approx(0.02)
     assert others_share(QUIET, QUIET) == 0.0
     assert others_share(QUIET, replace(LATER, busy_cpu_s=50.0)) == 0.0, "a container that shows no times"
 
 
-def test_this_process_is_no_other():
+def test_this_process_does_not_count_as_another():
     before = conditions.now("cpu")
     while time.process_time() < before.own_cpu_s + 0.1:
         pass

@@ -89,7 +89,7 @@ def test_a_twin_that_waits_inside_has_its_reason_and_no_figure(diary):
     assert found["device_p50_s"] is None and found["device_reason"] == "it waits" and found["h2d_p50_s"] >= 0
 
 
-def test_a_device_time_above_the_calls_is_no_figure():
+def test_a_device_time_above_the_calls_gives_no_figure():
     found = {"device_p50_s": 0.00153, "device_blocks_s": [0.00153], "h2d_p50_s": 0.0001, "device_reason": None}
     assert device_time.checked(found, 0.0015) == found
     refused = device_time.checked(found, 0.00142)

@@ -34,7 +34,7 @@ def test_joules_per_call_by_a_counter_that_steps():
     assert by_counter(gpu.read_j, gpu.call, gpu.clock) == pytest.approx(1.0, rel=0.01)
 
 
-def test_a_counter_that_stands_still_counts_nothing():
+def test_a_counter_that_does_not_advance_gives_no_figure():
     gpu = Gpu()
     assert by_counter(lambda: 5.0, gpu.call, gpu.clock) is None
     assert gpu.now < 2.1
@@ -78,7 +78,7 @@ def test_thors_total_is_its_ina238(tmp_path):
     assert power_w(ina_sensors(tmp_path)) == pytest.approx(80.0)
 
 
-def test_a_sensor_that_cannot_be_read_is_no_zero(tmp_path, monkeypatch):
+def test_a_sensor_that_cannot_be_read_does_not_count_as_zero(tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "MEASURE_S", 0.03)
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3\n")

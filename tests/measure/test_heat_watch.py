@@ -27,7 +27,7 @@ def reason(watch):
 
 
 def wait_for(watch, more=2):
-    """Until the thread has looked so many times more."""
+    """Waits until the thread has taken this many more readings."""
     until, before = time.monotonic() + 5, watch.found.readings
     while watch.found.readings < before + more and time.monotonic() < until:
         time.sleep(0.002)
@@ -58,7 +58,7 @@ def test_an_overcurrent_event_between_two_readings_is_counted(root):
     assert reason(watch) == "heat or power: 2 overcurrent events oc3", "those before the timing do not count"
 
 
-def test_a_clock_that_is_lowered_because_the_gpu_is_idle_is_no_reason(root):
+def test_a_clock_lowered_because_the_gpu_is_idle_is_not_a_reason(root):
     with watching(root, 0.005) as watch:
         (root / "sys/class/devfreq/17000000.gpu/cur_freq").write_text("114750000")
         wait_for(watch)

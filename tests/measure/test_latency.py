@@ -99,7 +99,7 @@ def test_the_limit_of_a_case_gives_way_to_the_users_own_word(min_rounds, max_tim
     assert rounds_options(types.SimpleNamespace(getoption=options.get)) == expected
 
 
-def test_without_a_limit_all_that_was_asked_for_is_run():
+def test_without_a_limit_all_requested_rounds_run():
     assert plan(0.1, 0.1, min_rounds=1000, case_limit_s=math.inf) == Plan(10, 100, 34)
     assert plan(0.1, 0.2, max_time_s=60.0, case_limit_s=math.inf) == Plan(10, 60, 15)
     assert plan(0.1, 0.1, min_rounds=1000).rounds < 1000, "the default's limit"
@@ -199,7 +199,7 @@ def test_on_a_gpu_an_unsteady_eager_says_nothing_of_the_twin():
     assert unstable_calls(summarise(eager, eager, Plan(10, 3, 3)), eager_is_control=False) == "drifted by +100%"
 
 
-def test_fewer_rounds_than_thirty_are_said():
+def test_fewer_rounds_than_thirty_are_reported():
     assert unstable_calls(summarise([1.0] * 29, [], Plan(29, 1, 0))) == "only 29 rounds"
     assert unstable_calls(summarise([1.0] * 30, [], Plan(10, 3, 0))) is None
 

@@ -23,7 +23,7 @@ class Net(torch.nn.Module):
 
 
 class OtherEachTime(torch.nn.Module):
-    """Its offset is no parameter and no buffer."""
+    """Its offset is neither a parameter nor a buffer."""
 
     def __init__(self):
         super().__init__()

@@ -81,10 +81,10 @@ def test_a_detectors_core_returns_its_heads_outputs():
     module = tiny_dense.detector()
     batch = tiny_dense.bundled_images(cores.DetectorInput(tiny_dense.plain, module.transform))[:2]
     with torch.inference_mode():
-        answers = cores.core(zoo.ModelSpec("any", task="detection"), module)(batch)
+        given = cores.core(zoo.ModelSpec("any", task="detection"), module)(batch)
         expected = module.head(list(module.backbone(batch).values()))
-    assert set(answers) == set(expected) and all(torch.equal(answers[name], expected[name]) for name in expected)
-    assert answers["cls_logits"].shape[-1] == 5 and answers["bbox_regression"].shape[-1] == 4
+    assert set(given) == set(expected) and all(torch.equal(given[name], expected[name]) for name in expected)
+    assert given["cls_logits"].shape[-1] == 5 and given["bbox_regression"].shape[-1] == 4
 
 
 def test_other_models_are_their_own_cores():

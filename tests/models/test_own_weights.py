@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_one_line(trained, tmp_path):
 @pytest.mark.parametrize(
     ("saved", "expected"), [(b"text", "cannot be read"), (torch.nn.Linear(1, 1), "cannot be read"), ([1], "a list")]
 )
-def test_a_file_that_is_no_state_dict_says_how_to_save_one(saved, expected, tmp_path):
+def test_a_file_without_a_state_dict_says_how_to_save_one(saved, expected, tmp_path):
     path = tmp_path / "best.pth"
     path.write_bytes(saved) if isinstance(saved, bytes) else torch.save(saved, path)
     with pytest.raises(UserError, match=f"best.pth .*{expected}.*state_dict"):

@@ -1,4 +1,4 @@
-"""The exported file: opset, names, constants, weights inside or beside, and the answers of ONNX Runtime on it."""
+"""The exported file: opset, names, constants, weights in it or in a separate file, and ONNX Runtime's outputs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def batch(*shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(1))
 
 
-def answers(path, x):
+def outputs_of(path, x):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(None, {"input": x.numpy()})
 
@@ -104,7 +104,7 @@ def test_model_of_the_zoo(name, tmp_path):
     with torch.no_grad():
         expected, of_example = model(other).numpy(), model(batch(*shape)).numpy()
     assert numpy.abs(expected - of_example).max() > 1e-2 * numpy.abs(expected).max(), "the test's inputs are too alike"
-    assert_close(answers(tmp_path / "model.onnx", other)[0], expected)
+    assert_close(outputs_of(tmp_path / "model.onnx", other)[0], expected)
     assert "BatchNormalization" not in {node.op_type for node in graph(tmp_path / "model.onnx").node}
 
 
@@ -125,7 +125,7 @@ def test_several_outputs_are_numbered(tmp_path):
     assert [value.name for value in graph(tmp_path / "model.onnx").output] == ["output_0", "output_1", "output_2"]
     with torch.no_grad():
         expected = model(x)
-    for got, wanted in zip(answers(tmp_path / "model.onnx", x), expected):
+    for got, wanted in zip(outputs_of(tmp_path / "model.onnx", x), expected):
         assert_close(got, wanted.numpy())
 
 
@@ -134,7 +134,7 @@ def test_exports_in_eval_mode_and_leaves_the_model_in_its_own(tmp_path):
     export(model, x, tmp_path / "model.onnx")
     assert model.training
     with torch.no_grad():
-        assert_close(answers(tmp_path / "model.onnx", x)[0], model.eval()(x).numpy())
+        assert_close(outputs_of(tmp_path / "model.onnx", x)[0], model.eval()(x).numpy())
 
 
 def test_equal_biases_reach_every_convolution_as_constants(tmp_path):
@@ -145,7 +145,7 @@ def test_equal_biases_reach_every_convolution_as_constants(tmp_path):
     assert [node.op_type for node in written.node] == ["Conv"] * 4
     assert all(name in constants for node in written.node for name in node.input[1:])
     with torch.no_grad():
-        assert_close(answers(tmp_path / "model.onnx", x)[0], model(x).numpy())
+        assert_close(outputs_of(tmp_path / "model.onnx", x)[0], model(x).numpy())
 
 
 def test_identities_of_constants_are_resolved_and_others_kept():
@@ -177,7 +177,7 @@ def test_weights_beside_the_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
     assert (tmp_path / "model.onnx").stat().st_size < 4096 < (tmp_path / "model.onnx.data").stat().st_size
     with torch.no_grad():
-        assert_close(answers(tmp_path / "model.onnx", x)[0], model(x).numpy())
+        assert_close(outputs_of(tmp_path / "model.onnx", x)[0], model(x).numpy())
 
 
 def test_convolution_with_a_computed_weight_is_refused(tmp_path):

@@ -79,7 +79,7 @@ def test_nothing_half_made_is_left_in_the_cache(faulty):
 
 @pytest.fixture(scope="module")
 def interrupted(root, tmp_path_factory, once):
-    """Ctrl-C while the second model builds; gives the exit code, what lay beside the JSON before, and the JSON."""
+    """Ctrl-C while the second model builds. Returns the exit code, the files next to the old JSON, and the JSON."""
     return once("interrupted", lambda: interrupted_run(root, tmp_path_factory.mktemp("interrupted")))
 
 

@@ -82,5 +82,5 @@ def test_each_costs_its_case_and_not_the_run(hanging):
         ("case[sound]", "passed"),
         ("another[sound]", "passed"),
     ]
-    told = "showed no progress for 0.5 s and was stopped; give it more with --case-timeout"
-    assert {case["reason"] for case in cases if case["outcome"] != "passed"} == {told}
+    reason = "showed no progress for 0.5 s and was stopped; give it more with --case-timeout"
+    assert {case["reason"] for case in cases if case["outcome"] != "passed"} == {reason}

@@ -41,7 +41,7 @@ def test_further_ones_are_ignored_until_the_end_of_a_run_of_the_suite(excinfo, o
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="before 3.11 each instruction has a line number")
-def test_an_instruction_without_a_line_number_is_no_second_fault():
+def test_an_instruction_without_a_line_number_is_not_a_second_fault():
     """pytest subtracts 1 from the line, and ended with TypeError and exit code 1."""
     code = interrupted.__code__
     nowhere = bytes([0xFF] * (len(code.co_code) // 16 + 1))  # Each stands for eight instructions without a place.

@@ -43,7 +43,7 @@ CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 def in_terminal(columns, arguments, cwd):
-    """The exit code, and [(seconds, text)] as the terminal of so many columns got it."""
+    """The exit code, and [(seconds, text)] as a terminal with this many columns got it."""
     child, descriptor = pty.fork()
     if child == 0:
         os.chdir(cwd)

@@ -1,4 +1,4 @@
-"""An engine of another model is built again, and a backend that changes the live module is refused."""
+"""An engine of another model is rebuilt, and a backend that changes the live module is refused."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def opened(model):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         twin = RunningTwin("onnxruntime_fp32", model)
-    assert twin.figures["engine_bytes"] == len(b"an engine"), "what is kept of eager is no part of the engine"
+    assert twin.figures["engine_bytes"] == len(b"an engine"), "what is kept of eager is not part of the engine"
     return [str(one.message) for one in caught if one.category is EngineWarning]
 
 
-def test_an_engine_is_built_again_once_when_eager_gives_other_outputs(running):
+def test_an_engine_is_rebuilt_once_if_eagers_outputs_changed(running):
     model, built = running
     assert opened(model) == [] and len(built) == 1
     assert opened(model) == [] and len(built) == 1
@@ -90,7 +90,7 @@ def test_rounding_and_a_model_that_draws_at_random_build_nothing_again(running):
     assert opened(model) == [] and len(built) == 2
 
 
-def test_an_engine_without_eagers_outputs_is_built_again(running, monkeypatch):
+def test_an_engine_without_eagers_outputs_is_rebuilt(running, monkeypatch):
     model, built = running
     with monkeypatch.context() as patched:
         patched.setattr("twins.run.engine_key.write", lambda folder, model: None)
@@ -132,9 +132,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_backend_that_changes_the_live_module_is_named_and_the_reference_is_asked_before(
-    running, monkeypatch, change
-):
+def test_a_backend_that_changes_the_live_module_is_named_and_the_reference_runs_first(running, monkeypatch, change):
     model, _ = running
     closed, before = [], model.module.layer.weight.clone()
 

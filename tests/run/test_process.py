@@ -195,8 +195,8 @@ def test_waiting_is_reported():
 def test_what_a_worker_reports_is_passed_on():
     stages = []
     assert run(reporting, 3, waiting=lambda seconds, stage: stages.append(stage)) == "done"
-    told = [stage for stage in stages if stage]  # None while the worker starts, if that takes longer than a wait.
-    assert told[0] == "step 1 of 3" and told[-1] == "step 3 of 3"
+    reported = [stage for stage in stages if stage]  # None while the worker starts, if that takes longer than a wait.
+    assert reported[0] == "step 1 of 3" and reported[-1] == "step 3 of 3"
     process.report("outside of a worker nobody listens")
 
 

@@ -73,12 +73,12 @@ def test_the_options_that_a_repetition_needs_are_kept_as_they_were_given(words, 
         ("twin", "tensort_FP16", ("tensorrt_fp16", "cpu_fp32"), "did you mean tensorrt_fp16"),
     ],
 )
-def test_a_mistyped_name_is_told_the_nearest(kind, name, among, expected):
+def test_a_mistyped_name_gets_the_nearest_one(kind, name, among, expected):
     with pytest.raises(UserError, match=expected):
         known(kind, (name,), among)
 
 
-def test_a_mistyped_kind_of_weights_is_told_the_nearest():
+def test_a_mistyped_kind_of_weights_gets_the_nearest_one():
     with pytest.raises(UserError, match="or a folder that exists; did you mean calibrated"):
         _known_weights("calibratd")
     with pytest.raises(UserError, match="or a folder that exists$"):

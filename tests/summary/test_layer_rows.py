@@ -34,7 +34,7 @@ def test_no_layers_no_rows():
     assert layer_rows(Record()) == [] and missing_lines(Record()) == []
 
 
-def test_a_batch_size_and_what_is_missing_are_said():
+def test_the_batch_size_and_what_is_missing_are_shown():
     record = record_of(1, batch_size=8, missing="layers are 80% of a call (10 ms): gaps between kernels (2 ms)")
     assert layer_rows(record)[0]["twin"] == "tensorrt_fp16 batch 8"
     assert missing_lines(record) == [

@@ -49,7 +49,7 @@ OWNERS = {
     "network_input": "ITensor", "runtime_config": "IRuntimeConfig", "runtime_cache": "IRuntimeCache",
     "network_layer": "ILayer", "inspector": "EngineInspector",
 }  # fmt: skip
-# What TensorRT gives that is no object of its own.
+# What TensorRT returns that is not one of its own objects.
 PLAIN = {"at", "logger", "layers", "members"}
 
 
@@ -65,7 +65,7 @@ def missing(trt: ModuleType) -> List[str]:
 
 
 def missing_in(source: str, trt: ModuleType, namespace: Dict[str, Any], title: str) -> List[str]:
-    """The same for one source text; namespace: what the tests of its branches may use beside `trt`."""
+    """The same for one source text. namespace: what the tests of its branches may use in addition to `trt`."""
     reader = _Reader(trt, namespace, title)
     reader.body(ast.parse(source).body)
     return reader.missing

@@ -74,7 +74,7 @@ def test_fp32_excuses_no_flip_the_others_one_in_fifty_and_int8_what_trained_netw
 
 
 def flipped(count, margin):
-    """Logits of 50 images with a scale of 1, and a twin that prefers the second best in so many of them."""
+    """Logits of 50 images with a scale of 1, and a twin that prefers the second best in this many of them."""
     reference = numpy.zeros((50, 3), numpy.float32)
     reference[numpy.arange(50), numpy.arange(50) % 2] = 1
     reference[:count, 2] = 1 - margin
@@ -84,7 +84,7 @@ def flipped(count, margin):
 
 
 @pytest.mark.parametrize("count, margin, passes", [(6, 0.102, True), (8, 0.2, True), (9, 0.1, False), (1, 0.21, False)])
-def test_int8_on_trained_weights_may_flip_what_sound_twins_flipped(count, margin, passes):
+def test_int8_on_trained_weights_may_flip_what_correct_twins_flipped(count, margin, passes):
     assert bool(flipped(count, numpy.float32(margin - 1e-6))) is passes
 
 

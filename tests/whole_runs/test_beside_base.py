@@ -1,4 +1,4 @@
-"""Whole runs with --beside-engines: engines of two runs take turns, and compare judges them by that alone."""
+"""Whole runs with --beside-engines: engines of two runs take turns, and compare judges them only by that."""
 
 from __future__ import annotations
 

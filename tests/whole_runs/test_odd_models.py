@@ -1,4 +1,4 @@
-"""A run of modules that hold more than tensors, with a module beside the model file and unreadable images."""
+"""A run of modules that hold more than tensors, with a helper module for the model file and unreadable images."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def odd(root, run_pytest, tmp_path_factory, once):
 
 
 @pytest.mark.parametrize("model", ["extra", "program"])
-def test_state_that_is_no_tensor_and_programs_are_judged(odd, model):
+def test_state_other_than_tensors_and_programs_are_judged(odd, model):
     done, suite = odd
     assert {case["outcome"] for case in suite["cases"] if case["model"] == model} == {"passed"}, done.stdout
     (row,) = [row for row in suite["agreement"] if row["model"] == model]

@@ -130,19 +130,19 @@ def test_specs_may_stand_alone_or_in_a_list(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "answer", [torch.ones(2), (torch.ones(2), torch.zeros(2)), {"b": torch.ones(2), "a": torch.zeros(2)}]
+    "output", [torch.ones(2), (torch.ones(2), torch.zeros(2)), {"b": torch.ones(2), "a": torch.zeros(2)}]
 )
-def test_an_answer_survives_the_way_through_a_graph(answer):
-    back = outputs.from_graph(outputs.graph_names(answer), outputs.named(answer).values())
-    assert type(back) is type(answer)
-    ours, theirs = outputs.to_numpy(back), outputs.to_numpy(answer)
+def test_an_output_survives_a_graph(output):
+    back = outputs.from_graph(outputs.graph_names(output), outputs.named(output).values())
+    assert type(back) is type(output)
+    ours, theirs = outputs.to_numpy(back), outputs.to_numpy(output)
     assert list(ours) == list(theirs) and all(numpy.array_equal(ours[name], theirs[name]) for name in theirs)
 
 
-@pytest.mark.parametrize("answer", [None, "text", (torch.ones(2), None), {"loss": 1.0}, [(torch.ones(2),)]])
-def test_an_answer_of_another_form_is_refused(answer):
+@pytest.mark.parametrize("output", [None, "text", (torch.ones(2), None), {"loss": 1.0}, [(torch.ones(2),)]])
+def test_an_output_of_another_form_is_refused(output):
     with pytest.raises(UserError, match="return a tensor, or a tuple or a dict of tensors"):
-        outputs.to_numpy(answer)
+        outputs.to_numpy(output)
 
 
 def test_the_example_takes_at_most_ten_lines_a_model(root):

@@ -105,7 +105,7 @@ def test_other_weights_fail(pair):
     assert outcomes == {"test_agreement": "failed", "test_repeatability": "passed"}
 
 
-def test_a_fixed_batch_is_said_once(pair):
+def test_a_fixed_batch_is_reported_once(pair):
     reference = scaled(pair.folder / "model.onnx")
     done, document = pair(reference, scaled(pair.folder / "team.onnx"), "-k", "agreement")
     assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""Whole runs of a tensorrt_rtx twin on the double: start-up figures, and what is built again, said once."""
+"""Whole runs of a tensorrt_rtx twin on the double: start-up figures, and rebuilds that are reported once."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def test_building_compiling_and_loading_are_apart(runs):
     assert "start-up of engines, seconds" in runs["cold"].text and "compile" in runs["cold"].text
 
 
-def test_kernels_of_another_driver_are_built_again_and_that_is_said_once(runs):
+def test_kernels_of_another_driver_are_rebuilt_and_reported_once(runs):
     assert runs["driver"].text.count("rejects the compiled kernels") == runs["driver"].text.count(REFUSED) == 1
     assert runs["driver"].start["build_s"] > 0
 
 
-def test_half_written_kernels_are_built_again_and_that_is_said_once(runs):
+def test_half_written_kernels_are_rebuilt_and_reported_once(runs):
     assert runs["cut"].text.count("its artefact.kernels has 20 bytes") == runs["cut"].text.count(REFUSED) == 1
     assert REFUSED not in runs["warm"].text

@@ -166,7 +166,7 @@ def test_an_engine_from_outside_is_taken_with_a_warning_and_recorded(trusting):
     assert row["build_s"] is None and row["engine_bytes"] > 0 and row["load_s"] > 0
 
 
-def test_a_second_build_is_timed_beside_the_first(trusting):
+def test_a_second_build_is_timed_in_turn_with_the_first(trusting):
     done, document = trusting
     rows = {row["extra_info"]["twin"]: row["extra_info"] for row in document["benchmarks"]}
     row = rows["onnxruntime_fp32"]

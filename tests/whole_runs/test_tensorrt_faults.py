@@ -58,7 +58,7 @@ def test_the_case_is_marked_with_its_reason_in_one_line(faulty, model):
     assert case["reason"][:100] in done.stdout
 
 
-def test_what_cannot_be_closed_is_told_of_the_case_that_had_it(faulty):
+def test_what_cannot_be_closed_is_reported_for_the_case_that_had_it(faulty):
     outcomes = [case["outcome"] for case in faulty[1]["cases"] if case["model"] == "unclosable"]
     assert outcomes == ["passed", "error"], "its figures hold; the next case would have been failed in its place"
 

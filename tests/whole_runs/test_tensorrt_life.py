@@ -33,7 +33,7 @@ def test_it_passes_where_some_run_and_the_others_cannot_by_their_own_word(monkey
 
 @pytest.mark.parametrize("call_s, aside, good", [(1.1, 0.0, True), (1.2, 0.0, False), (1.1, 0.5, False)])
 def test_it_fails_where_a_call_costs_too_much_or_ignores_its_stream(call_s, aside, good, monkeypatch, tmp_path, capsys):
-    """On the double; `bare.medians_s` is asked for the twin's call beside a bare one, `median_s` for a replayed one."""
+    """On the double. `bare.medians_s` times the twin's call against a bare one, `median_s` a replayed one."""
     import torch
 
     on_host.tensorrt(monkeypatch, "10.3.0")

@@ -94,7 +94,7 @@ def test_a_single_context_with_a_fixed_buffer_is_right():
     assert judged([OneBuffer()])
 
 
-def test_a_context_that_is_wrong_alone_is_told_apart_from_a_race():
+def test_a_context_that_is_wrong_alone_is_not_reported_as_a_race():
     found = judged([right, First()])
     assert not found and found.alone and "stream 2, alone" in found.where
 

@@ -44,7 +44,7 @@ def test_many_failures_are_counted():
 
 
 @pytest.mark.parametrize("reference", ["eager_fp32", "reference_onnxruntime_fp32"])
-def test_the_reference_is_no_twin_but_its_failure_counts(reference):
+def test_the_reference_is_not_a_twin_but_its_failure_counts(reference):
     document = data.document(models=("resnet18",))
     for section in ("cases", "startup", "accuracy"):
         for row in document["suite"][section]:

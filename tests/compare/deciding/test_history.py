@@ -25,7 +25,7 @@ LEAST = 0.015
 
 
 def history(factors, document=data.document):
-    """The report on runs in which the twin takes so many times as long."""
+    """The report on runs in which the twin is slower by these factors."""
     documents = [data.slow_down(document(seed=seed), factor, *TWIN) for seed, factor in enumerate(factors)]
     runs = [run_of(one, f"run-{number}") for number, one in enumerate(documents)]
     return make_report(runs, parse_gate(DEFAULT_FAIL_ON), allow_different=False)
@@ -66,7 +66,7 @@ def test_the_rank_sum_of_a_long_history_is_near_the_exact_one(monkeypatch, count
     assert approximate == pytest.approx(processes.chance(values[:at], values[at:]), rel=0.2)
 
 
-def test_a_step_down_is_no_break():
+def test_a_step_down_is_not_a_break():
     found = find_break([0.3, 0.31, 0.3, 0.0, 0.01, 0.0], LEAST)
     assert (found.certain, found.step < 0) == (False, True)
 
@@ -113,7 +113,7 @@ def test_the_spread_between_builds_goes_into_the_limit(rebuilt, verdict):
 
 
 def test_the_spread_between_processes_of_a_run_widens_what_one_process_can_show():
-    """A single process beside a folder is as uncertain as the folder's processes are."""
+    """A single process compared with a folder is as uncertain as the folder's processes."""
     documents = [data.slow_down(data.document(seed=s), pace, *TWIN) for s, pace in enumerate([0.9, 1.0, 1.1, 1.0])]
     parts = [run_of(one, "part") for one in documents]
     folder, one = merge("folder", parts), run_of(data.document(seed=9), "one")

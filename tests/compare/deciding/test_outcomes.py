@@ -23,7 +23,7 @@ def compared(tmp_path, capsys):
 
 
 def on_cpu(threads=None, seed=0, **facts):
-    """A run on a CPU that used so many threads, as its CPU times show; None: it does not say."""
+    """A run on a CPU whose CPU times show this many threads; None: it has no CPU times."""
     document = data.document(seed=seed, **{**CPU, **facts})
     for bench in document["benchmarks"] if threads else ():
         extra = bench["extra_info"]

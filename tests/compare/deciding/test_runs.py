@@ -161,7 +161,7 @@ def test_a_history_names_the_first_run_of_a_regression(compared):
 
 
 def test_a_regression_that_came_back_is_dated_by_its_return(compared):
-    """And a run in between that cannot tell is no return."""
+    """And an undecided run in between does not count as a return."""
     good, bad = data.document(seed=1), data.slow_down(data.document(seed=2), 1.2, *TWIN)
     data.row(bad, "cases", "mobilenet_v2", "tensorrt_fp16").update(outcome="skipped", reason="no TensorRT")
     noisy = data.slow_down(data.document(seed=4, scatter=0.3), 1.1, *TWIN)
@@ -196,7 +196,7 @@ def test_a_report_is_not_written_over_what_is_compared(capsys, tmp_path, option,
         assert not (tmp_path / "made").exists()
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path, root):
+def test_a_closed_pipe_is_not_an_error(tmp_path, root):
     """`| head -1`: no traceback, and the exit code stays the comparison's."""
     paths = [str(data.write(tmp_path, f"{i}.json", data.document(seed=i))) for i in range(2)]
     read, write = os.pipe()

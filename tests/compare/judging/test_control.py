@@ -1,4 +1,4 @@
-"""What tells the machine's doing from the twin's: eager beside it, of which it feels a share; end to end decoding."""
+"""Separating the machine's share from the twin's: the control is eager, and for end-to-end it is decoding."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_twin_that_slowed_down_alone_is_worse():
     assert judged(1.0, 1.0).verdict == UNSURE, "equal runs differ by more end to end than by the limit"
 
 
-def test_what_passes_before_the_model_makes_no_twin_worse_and_is_told():
+def test_a_growth_before_the_model_makes_no_twin_worse_and_is_noted():
     found = judged(1.3, 1.0, run=1.0)
     assert found.verdict == UNSURE and "more than half of the growth is before the model" in found.note
     assert judged(1.3, 1.0, run=1.5).verdict == WORSE
@@ -118,7 +118,7 @@ def test_no_twin_feels_less_than_nothing_or_more_than_all(share):
 
 
 @pytest.mark.parametrize(("growth", "verdict"), [(1.0, SAME), (1.15, WORSE)])
-def test_a_slow_twin_is_found_beside_a_machine_that_changed_its_pace(growth, verdict):
+def test_a_slow_twin_is_found_on_a_machine_whose_speed_changed(growth, verdict):
     run = run_of(data.document(models=["resnet18"], twins=["tensorrt_fp16"]), "run")
     name = next(name for name in run.timings if not name.is_eager)
     often, seldom = [0.0] * 3 + [0.3] * 7, [0.0] * 7 + [0.3] * 3

@@ -1,4 +1,4 @@
-"""The parts of a control by hand: which one there is, what is left of the twin beside it, and in how much doubt."""
+"""The parts of a control by hand: which control is used, the twin's change without its share, and the doubt."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_another_library_makes_it_no_control():
     assert not found.valid and found.otherwise == "Pillow 1 → 2 changed"
 
 
-def test_a_growth_is_adjusted_only_by_a_control_that_moved_and_not_too_far():
+def test_a_growth_is_adjusted_only_by_a_control_that_changed_and_not_too_much():
     still, moved, absurd = [(timing(1.0, 2.0), timing(1.1, eager)) for eager in (2.05, 2.4, 4.0)]
     assert adjusted(control_of(run(), run(), *still), *still) is None
     found = adjusted(control_of(run(), run(), *moved), *moved)
@@ -64,7 +64,7 @@ def test_a_growth_is_adjusted_only_by_a_control_that_moved_and_not_too_far():
     assert adjusted(control_of(run(), run(), *absurd), *absurd) is None
 
 
-def test_a_note_says_how_the_control_moved_and_what_follows():
+def test_a_note_says_how_the_control_changed_and_what_follows():
     notes = [
         control.note(control_of(run(), after, timing(1.0, 2.0), timing(1.1, eager)))
         for eager, after in ((2.05, run()), (2.4, run()), (4.0, run()), (2.4, run(torch="1.0")))

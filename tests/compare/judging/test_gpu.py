@@ -60,7 +60,7 @@ def test_what_the_control_kernel_saw_too_is_the_machines_doing(judged):
     assert judged(base, data.on_gpu(slower(1.5), *TWIN, control_s=4e-4 * SLOWER))[1]["verdict"] == "WORSE"
 
 
-def test_across_versions_the_control_kernel_is_no_control(judged):
+def test_the_control_kernel_is_not_a_control_across_versions(judged):
     other = data.document(seed=1, cuda="13.0")
     new = data.on_gpu(data.slow_down(other, SLOWER, *TWIN), *TWIN, control_s=4e-4 * SLOWER)
     _, found = judged(data.on_gpu(data.document(), *TWIN), new)
@@ -134,7 +134,7 @@ def test_gpu_time_is_a_metric_of_its_own_and_gated(tmp_path, capsys, growth, ver
     assert code == (1 if verdict == "WORSE" else 0)
 
 
-def test_a_wall_clock_that_moved_alone_is_the_hosts(tmp_path, capsys):
+def test_wall_clock_time_that_changes_alone_is_due_to_the_host(tmp_path, capsys):
     code, found = gpu_time(tmp_path, capsys, with_gpu_time(1e-3, seed=0), with_gpu_time(1e-3, wall=1.3))
     assert code == 0 and found["latency_p50_s"]["verdict"] == "UNSURE"
     assert "the rest is launch overhead or the host" in found["latency_p50_s"]["note"]

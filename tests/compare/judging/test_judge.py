@@ -1,4 +1,4 @@
-"""One figure in two runs: the change that is reported beside the verdict, and the figures that only one run has."""
+"""One figure in two runs: the change that is reported with the verdict, and figures that only one run has."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def test_a_speed_up_that_one_run_lacks_is_not_judged_and_its_latency_is(side):
     found = judged(LATENCY, *runs)
     assert found.verdict == SAME and found.interval is not None
     pair = pair_of(*runs)
-    told = [judgement.metric for judgement in judge_all(pair) if judgement.name == name_of(pair, LATENCY)]
-    assert LATENCY in told and SPEED_UP not in told and None not in judge_all(pair)
+    metrics_of = [judgement.metric for judgement in judge_all(pair) if judgement.name == name_of(pair, LATENCY)]
+    assert LATENCY in metrics_of and SPEED_UP not in metrics_of and None not in judge_all(pair)
 
 
 @pytest.mark.parametrize("side", [0, 1])
@@ -101,7 +101,7 @@ def test_a_latency_that_one_run_lacks_is_not_judged(side):
     assert name not in [judgement.name for judgement in judge_all(pair)]
 
 
-def test_a_speed_up_is_in_doubt_by_what_eager_moved_only_where_eager_is_the_control():
+def test_eagers_change_puts_a_speed_up_in_doubt_only_where_eager_is_the_control():
     base = data.document(models=["resnet18"])
     new = data.slow_down(data.document(models=["resnet18"], seed=1), 1.3, *TWIN, eager=1.3)
     other_torch = copy.deepcopy(new)

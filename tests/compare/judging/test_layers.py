@@ -51,7 +51,7 @@ def test_noise_of_the_calls_names_no_layer():
                           for one in noisy]).moved == ()  # fmt: skip
 
 
-def test_what_all_layers_have_in_common_is_no_single_layer_s():
+def test_a_change_common_to_all_layers_is_not_a_single_layers():
     found = change(TEN, [layer(one.title, one.p50_s * (2.6e3 if one.title == "conv2" else 1.3e3)) for one in TEN])
     assert found.common == pytest.approx(math.log(1.3))
     assert [part.title for part in found.moved] == ["conv2"]

@@ -22,7 +22,7 @@ def test_noise_is_unsure_passes_and_is_shown(compared):
     assert "UNSURE" in compared.out
 
 
-def test_a_machine_that_moved_is_named_and_the_speed_up_judged(compared):
+def test_a_machine_that_changed_is_named_and_the_speed_up_judged(compared):
     document = data.document(seed=1)
     for model in data.MODELS:
         for twin in data.TWINS:
@@ -61,7 +61,7 @@ def test_where_everything_is_slower_it_is_the_machine_or_the_new_software(compar
     assert slower(0.8, 0.8, eager=0.8) is False
 
 
-def test_a_machine_that_moved_a_lot_leaves_more_in_doubt(compared):
+def test_a_machine_that_changed_a_lot_leaves_more_in_doubt(compared):
     """Work that competes for the processor slows eager and twin by unlike factors."""
     assert compared(data.document(), data.slow_down(data.document(seed=1), 1.7, *TWIN, eager=1.5)) == 0
     assert compared.verdict("latency_p50_s") == "UNSURE"
@@ -70,7 +70,7 @@ def test_a_machine_that_moved_a_lot_leaves_more_in_doubt(compared):
 
 @pytest.mark.parametrize("factor", [0.02, 0.4, 2.5, 100])
 def test_an_absurd_control_judges_nothing(compared, factor):
-    """A run beside other work on the cores has seen eager a hundred times slower, and the twin four times."""
+    """In a run with other work on the cores, eager was a hundred times slower and the twin four times."""
     document = data.slow_down(data.document(seed=1), 1.0, *TWIN, eager=factor)
     assert compared(data.document(), document) == 0
     assert compared.verdict("latency_p50_s") == compared.verdict("speedup_vs_eager") == "UNSURE"
@@ -94,7 +94,7 @@ def test_an_eager_that_became_faster_alone_accuses_no_twin_and_is_shown(compared
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_run_that_did_not_hold_still_accuses_nobody_and_says_why(compared, which):
+def test_an_unstable_run_makes_no_case_worse_and_says_why(compared, which):
     runs = [data.document(), data.slow_down(data.document(seed=1), 1.4, *TWIN)]
     reason = "others took 51% of the CPU"
     data.benchmark(runs[which], *TWIN)["extra_info"].update(stable=False, unstable_reason=reason)
@@ -137,7 +137,7 @@ def test_a_peak_barely_beyond_the_limit_is_unsure(compared):
 @pytest.mark.parametrize(
     "key", ["torch", "cuda", "cudnn", "jetpack", "tensorrt", "tensorrt_rtx", "driver", "onnxruntime", "l4t"]
 )
-def test_across_versions_eager_is_no_control(compared, key):
+def test_eager_is_not_a_control_across_versions(compared, key):
     """A newer torch may speed eager up or slow it down: neither excuses the twin nor accuses it."""
     newer = data.document(seed=1, **{key: "99"})
     assert compared(data.document(), data.slow_down(newer, 1.3, *TWIN, eager=1.3)) == 1

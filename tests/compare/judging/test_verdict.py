@@ -54,7 +54,7 @@ def test_the_same_shift_is_reckoned_once():
     assert shift(timing(0), timing(1), twin_s) is shift(timing(0), timing(1), twin_s)
 
 
-def test_pairs_cancel_what_moved_both_sides():
+def test_pairs_cancel_what_changed_both_sides():
     base, new = timing(0, scatter=0.2), timing(1, scatter=0.2, twin=1.5, eager=1.5)
     assert abs(shift(base, new, twin_to_eager).log) < 0.08
     assert shift(base, new, twin_s).log > 0.2
@@ -114,7 +114,7 @@ def test_verdict_on_a_shift(percent, error, cases, expected):
     assert of_shift(found, LIMITS["latency"], cases) == expected
 
 
-def test_the_limit_itself_is_still_the_same():
+def test_a_change_at_the_limit_is_the_same():
     limit = LIMITS["latency"]
     at = math.log1p(limit.amount)
     assert of_shift(Shift(0.0, -at, at, 0.01), limit, 1) == SAME
@@ -217,7 +217,7 @@ def test_limits_are_read(text, name, amount):
     assert name in gate.fails_on
 
 
-def test_a_name_without_a_limit_takes_its_default_and_none_is_no_gate():
+def test_a_name_without_a_limit_takes_its_default_and_none_gates_nothing():
     assert parse_gate("memory").limits["memory"].amount == pytest.approx(0.1)
     assert parse_gate("none").fails_on == set()
 

@@ -70,7 +70,7 @@ def test_a_damaged_file_is_one_line_and_exit_code_2(tmp_path, capsys, text):
     assert err.startswith(f"compare: {bad}")
 
 
-def test_a_file_that_is_no_text_or_not_there_is_one_line(tmp_path, capsys):
+def test_a_binary_or_missing_file_is_one_line(tmp_path, capsys):
     (tmp_path / "bad.json").write_bytes(b"\xff\xfe\x00")
     for name in ("bad.json", "absent.json", "a\nb\x1b[31m.json"):
         assert main([str(tmp_path / name)]) == 2

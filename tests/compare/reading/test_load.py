@@ -87,7 +87,7 @@ def test_a_folder_is_one_run_of_several_invocations(tmp_path):
     assert [len(timing.invocations) for timing in run.timings.values()] == [3] * 6
 
 
-def test_an_invocation_that_did_not_hold_still_is_left_out_where_others_did(tmp_path):
+def test_an_unstable_invocation_is_left_out_if_others_are_stable(tmp_path):
     name = Name("resnet18", "tensorrt_fp16", 1, "test_latency")
     for seed, factor in enumerate((1, 1, 3)):
         document = data.slow_down(data.document(seed=seed), factor, "resnet18", "tensorrt_fp16")
@@ -129,21 +129,21 @@ def test_a_test_that_failed_in_one_invocation_has_failed(tmp_path):
         ("os", "Other", "system"),
     ],
 )
-def test_a_folder_of_several_machines_is_no_run(tmp_path, key, value, named):
+def test_a_folder_of_several_machines_is_not_a_run(tmp_path, key, value, named):
     data.write(tmp_path, "0.json", data.document())
     data.write(tmp_path, "1.json", data.document(**{key: value}))
     with pytest.raises(UserError, match=f"differ in {named}.*history"):
         load_run(tmp_path, pytest.fail)
 
 
-def test_a_folder_of_several_commits_is_said(tmp_path):
+def test_a_folder_of_several_commits_is_reported(tmp_path):
     for number, commit in enumerate(("aaaa", "bbbb", "aaaa")):
         document = data.document(seed=number)
         document["commit_info"]["id"] = commit
         data.write(tmp_path, f"{number}.json", document)
-    told = []
-    load_run(tmp_path, told.append)
-    assert told == [f"{tmp_path}: one run, although its files are from 2 commits: aaaa, bbbb"]
+    messages = []
+    load_run(tmp_path, messages.append)
+    assert messages == [f"{tmp_path}: one run, although its files are from 2 commits: aaaa, bbbb"]
 
 
 def test_a_folder_alone_is_a_history_by_date(tmp_path):
@@ -153,14 +153,14 @@ def test_a_folder_alone_is_a_history_by_date(tmp_path):
 
 
 def test_documents_of_another_kind_in_a_folder_are_left_out_with_a_line(tmp_path, capsys):
-    """A folder of artefacts holds reports and settings beside the runs."""
+    """A folder of artefacts also has reports and settings."""
     data.write(tmp_path, "run.json", data.document())
     data.write(tmp_path, "report.json", {"schema": 1, "judgements": []})
     data.write(tmp_path, "list.json", [])
-    told = []
-    assert len(load_runs([tmp_path], told.append)) == 1
-    assert told == [f"{tmp_path / name}: not a run; left out" for name in ("list.json", "report.json")]
-    assert load_run(tmp_path, told.append).facts["jetpack"] == "6.2"
+    messages = []
+    assert len(load_runs([tmp_path], messages.append)) == 1
+    assert messages == [f"{tmp_path / name}: not a run; left out" for name in ("list.json", "report.json")]
+    assert load_run(tmp_path, messages.append).facts["jetpack"] == "6.2"
     assert main([str(tmp_path)]) == 0
     assert capsys.readouterr().err.count("; left out\n") == 2
     (tmp_path / "run.json").write_text("[")  # Damaged is not of another kind: a run may be missing.

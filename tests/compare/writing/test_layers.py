@@ -74,7 +74,7 @@ def test_a_regression_names_its_layers_everywhere(compared, regression, tmp_path
     assert max(map(len, compared.out.splitlines())) <= 120
 
 
-def test_layers_that_did_not_change_are_not_told(compared):
+def test_layers_that_did_not_change_are_not_shown(compared):
     base, new = (with_layers(data.document(seed=seed), LAYERS) for seed in (0, 1))
     assert compared(base, new) == 0
     assert "Layers of" not in compared.out
@@ -86,7 +86,7 @@ def test_runs_without_layers_and_with_them_in_one_alone_compare_as_before(compar
     assert compared.report["layers"] == []
 
 
-def test_what_appeared_and_vanished_is_said(compared):
+def test_layers_that_appeared_or_vanished_are_named(compared):
     base = with_layers(data.document(), [*LAYERS, entry("pool", ["pool"], 0.03)])
     new = with_layers(data.document(seed=1), [*LAYERS, entry("Reformatting CopyNode", [], 0.011)])
     compared(base, new)
@@ -94,13 +94,13 @@ def test_what_appeared_and_vanished_is_said(compared):
     assert text == "-0.019 ms; appeared: Reformatting CopyNode (0.011 ms); vanished: pool (0.030 ms)"
 
 
-def test_a_precision_that_changed_without_time_is_said(compared):
+def test_a_precision_that_changed_without_time_is_named(compared):
     new = with_layers(data.document(seed=1), slower(LAYERS, "fc", 1.0))
     compared(with_layers(data.document(), LAYERS), new)
     assert compared.report["layers"][0]["text"] == "+0.000 ms; precision changed: fc fp16 → fp32"
 
 
-def test_all_layers_slower_are_said_at_once(compared):
+def test_all_layers_slower_are_one_sentence(compared):
     new = with_layers(data.document(seed=1), slower(LAYERS, "", 1.2, "fp16"))
     compared(with_layers(data.document(), LAYERS), new)
     assert re.fullmatch(r"\+0\.\d+ ms; all layers \+20\.0 %", compared.report["layers"][0]["text"])

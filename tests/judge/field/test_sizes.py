@@ -42,7 +42,7 @@ def test_a_twin_that_follows_every_switch_agrees(fixed):
 
 @pytest.mark.parametrize("fixed", [False, True], ids=["segmenter", "classifier"])
 @pytest.mark.parametrize("mutant", SIZE_MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_twin_that_answers_for_the_size_before_is_refused_and_the_switch_is_named(mutant, fixed):
+def test_a_twin_with_outputs_of_the_previous_size_is_refused_and_the_switch_is_named(mutant, fixed):
     found = judged(SIZE_MUTANTS[mutant](visits(fixed)), fixed)
     assert not found
     report = found.report("x").splitlines()

@@ -62,7 +62,7 @@ FLAT = {
 
 
 @pytest.mark.parametrize("name", FLAT)
-def test_what_grows_only_here_and_there_is_no_leak(name):
+def test_growth_in_only_some_parts_is_not_a_leak(name):
     assert not found(FLAT[name]).leaks
 
 

@@ -75,6 +75,6 @@ def test_nan_in_serial_calls_too_is_the_same_bits():
     assert streams_agree(serial, [Call(0, FREE, 0, serial[0])], NAMES, SCALES, STEADY)
 
 
-def test_nothing_to_compare_is_no_verdict():
+def test_nothing_to_compare_gives_no_verdict():
     with pytest.raises(ValueError, match="no call"):
         streams_agree(SERIAL, [], NAMES, SCALES, STEADY)
