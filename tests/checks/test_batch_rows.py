@@ -15,7 +15,7 @@ IMAGES = torch.rand(3, 3, 2, 2, generator=torch.Generator().manual_seed(0))
 
 
 def running(module, depends_on_batch=False):
-    """A running model of three images, as far as the check asks it, and its twin."""
+    """A running model of three images, with only what the check needs, and its twin."""
     rows = numpy.concatenate([module(IMAGES[place : place + 1]).numpy() for place in range(3)])
     model = types.SimpleNamespace(
         module=module,

@@ -1,4 +1,4 @@
-"""Tests of the check of repeatability, on twins that race as engines have been seen to."""
+"""Tests of the repeatability check, on twins with the kinds of races that engines have shown."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Late:
 
 
 class EveryFifth:
-    """One call in five is off by a hundredth of the scale; top-1 stays."""
+    """One call in five is off by a hundredth of the scale; top-1 stays the same."""
 
     def __init__(self):
         self.calls = 0

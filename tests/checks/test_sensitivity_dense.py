@@ -1,4 +1,4 @@
-"""The trial of a detector's and a segmenter's mutants: each is refused by the check that owns it, and by no other."""
+"""Mutants of a detector and a segmenter: each is refused by the check it is assigned to, and by no other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHECKS = {"detection": "judge", "segmentation": "judge_masks"}
 
 
 def running(spec):
-    """A tiny model on eight images, and a right twin of it whose error is a hundredth of fp32's tolerance."""
+    """A tiny model on eight images, and a correct twin of it whose error is a hundredth of fp32's tolerance."""
     module = core(spec, spec.builder()).requires_grad_(False)
     batch = image_folder.load(IMAGES, preprocessing(spec)).batch
     with torch.inference_mode():

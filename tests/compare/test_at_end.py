@@ -1,4 +1,4 @@
-"""--baseline: the run that ends is compared with an earlier one, in a pytest of its own."""
+"""--baseline: a run is compared with an earlier one when it ends, in a pytest of its own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def edited(path, factor):
 
 
 def test_a_run_is_compared_with_its_baseline_as_it_was_at_the_start(run, pytester):
-    """And may not be written over it: compared with itself it would pass, and be the base from then on."""
+    """It must not overwrite it either: compared with itself it would pass, and then be the base."""
     base = pytester.path / "runs" / "base.json"
     base.parent.mkdir()
     assert run("--benchmark-json", str(base)).ret == 0
@@ -97,7 +97,7 @@ def test_wrong_use_of_further_measurements_is_one_line(run, options, said):
 
 
 def test_what_is_undecided_can_be_measured_again_at_the_end():
-    """The baseline and this run are handed on, and the report on all measurements decides; not if nothing was timed."""
+    """The baseline and this run are passed on, and the report on all measurements decides, unless nothing was timed."""
     handed = []
 
     def again(runs, judge):
@@ -203,7 +203,7 @@ def test_pytests_own_selection_decides_what_a_run_must_have(pytester, options):
     some = pytester.runpytest_inprocess(*PLUGINS, "--baseline", "base.json", "--fail-on", "missing", *options)
     assert some.ret == 0, some.stdout.str()
     some.stdout.fnmatch_lines(["Not compared, because this run did not select these tests: test_other*"])
-    pytester.makepyfile(test_two=MEASURED)  # What is no longer there is missed, unless other tests were named.
+    pytester.makepyfile(test_two=MEASURED)  # What is gone counts as missing, unless other tests were named.
     gone = pytester.runpytest_inprocess(*PLUGINS, "--baseline", "base.json", "--fail-on", "missing")
     assert gone.ret == 1
     named = pytester.runpytest_inprocess(*PLUGINS, "--baseline", "base.json", "--fail-on", "missing", "test_two.py")
@@ -212,7 +212,7 @@ def test_pytests_own_selection_decides_what_a_run_must_have(pytester, options):
 
 @pytest.mark.parametrize("named", ["cpu_fp32", None])
 def test_models_and_named_twins_decide_what_a_run_must_have(named):
-    """Twins taken by default are not: those of a TensorRT that no longer works have to be missed."""
+    """Default twins do not: those of a TensorRT that no longer works must count as missing."""
     stash = {SETTINGS: types.SimpleNamespace(models=("resnet18",), twins=("cpu_fp32",))}
     options = {"twins": named}
     config = types.SimpleNamespace(stash=stash, args=[], getoption=options.get)

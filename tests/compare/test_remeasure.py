@@ -1,4 +1,4 @@
-"""--remeasure: cases in question are timed again, by turns, until they are decided or the time is spent."""
+"""--remeasure: doubtful cases are timed again, in turn, until they are decided or the time is used up."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_measurement_that_fails_is_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("engines", "base"), [((None, ENGINES[1]), {}), (ENGINES, {"tensorrt": "8.6"})])
 def test_without_base_engines_only_the_new_run_is_measured_again(engines, base):
-    """As after an upgrade of TensorRT, which no longer runs base's engines: the new run's processes tell the spread."""
+    """After an upgrade, TensorRT cannot run base's engines: the new run's processes show the spread."""
     lines, machine = [], Machine(1.0)
 
     def gpu(seed, factor=1.0, **facts):
@@ -209,7 +209,7 @@ def write_engine(folder, layers):
 
 @pytest.mark.parametrize(("layers", "outcome"), [(30, REGRESSED), (10, NO_REGRESSION)])
 def test_real_engines_are_decided_by_turns(tmp_path, layers, outcome):
-    """ONNX Runtime times both by turns: an engine of three times the work is WORSE, an equal one SAME."""
+    """ONNX Runtime times both in turn: an engine with three times the work is WORSE, an equal one SAME."""
     folders = (tmp_path / "base", tmp_path / "new")
     write_engine(folders[0], 10)
     write_engine(folders[1], layers)
@@ -225,7 +225,7 @@ def test_real_engines_are_decided_by_turns(tmp_path, layers, outcome):
     def by_half(runs):
         return make_report(runs, parse_gate("latency:50%,missing"), allow_different=False)
 
-    # What stood in the first two runs, of which slow moments made one undecided, must not matter.
+    # The first two runs, of which slow moments made one undecided, must not matter.
     slow = on_cpu(1.0, torch_threads=1)
     side = data.benchmark(slow, *TWIN)["extra_info"]["blocks_s"]
     side["twin"] = [block * pace for block in side["twin"] for pace in (1, 4)][:10]

@@ -76,7 +76,7 @@ class Browser:
         self._call("/url", url=page.resolve().as_uri())
 
     def run(self, script: str) -> Any:
-        """What a script returns in the page."""
+        """Runs a script in the page and returns its result."""
         return self._call("/execute/sync", script=script, args=[])
 
     def console(self) -> List[str]:
@@ -84,7 +84,7 @@ class Browser:
         return [entry["message"] for entry in self._call("/se/log", type="browser")]
 
     def requests(self) -> List[str]:
-        """The addresses that were asked for since the last call."""
+        """The addresses that were requested since the last call."""
         messages = [json.loads(entry["message"])["message"] for entry in self._call("/se/log", type="performance")]
         sent = [message for message in messages if message["method"] == "Network.requestWillBeSent"]
         return [message["params"]["request"]["url"] for message in sent]

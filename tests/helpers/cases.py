@@ -1,4 +1,4 @@
-"""What pytest knows of the fixtures of a case of the suite, for tests that pretend to be one."""
+"""What pytest knows about the fixtures of one of the suite's cases, for tests that imitate one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fixtures.plugins import cases
 
 # `_fixtureinfo` of a pytest.Item that uses the suite's `session`.
 OF_SUITE = SimpleNamespace(name2fixturedefs={"session": [SimpleNamespace(func=cases.pytest_configure)]})
-# For runs that load a part of the suite's plugins: a fixture `session` that counts as the suite's.
+# For runs that load only some of the suite's plugins: a fixture `session` that counts as the suite's.
 SESSION = """
     import pytest
 

@@ -23,7 +23,7 @@ def document(
     scatter: float = 0.01,
     **machine: Any,
 ) -> Dict[str, Any]:
-    """A whole run; seed and scatter shape the blocks alone, so that two documents differ by their noise only."""
+    """A whole run. seed and scatter only affect the blocks, so that two documents differ only in noise."""
     noise = numpy.random.default_rng(seed)
     cases = [(model, twin) for model in models for twin in ("eager_fp32", *twins)]
     return {
@@ -184,7 +184,7 @@ def leaves(value: Any, path: tuple = ()) -> Iterator[tuple]:
 
 
 def on_gpu(run: Dict[str, Any], model: str, twin: str, device: float = 0.95, control_s: float = 4e-4) -> Dict[str, Any]:
-    """A copy in which the GPU works for the share `device` of a call's time, and its control kernel takes so long."""
+    """A copy in which the GPU works for the share `device` of a call's time and its control kernel takes this long."""
     run = copy.deepcopy(run)
     extra = benchmark(run, model, twin)["extra_info"]
     extra["device_p50_s"] = device * extra["latency_p50_s"]

@@ -1,4 +1,4 @@
-"""Compares documents as the command does, and keeps what came of it."""
+"""Compares documents as the command does, and keeps the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TWIN = ("resnet18", "tensorrt_fp16")
 
 
 class Compared:
-    """Compares documents and keeps what came of it."""
+    """Compares documents and keeps the results."""
 
     def __init__(self, tmp_path, capsys):
         self.folder, self.capsys = tmp_path, capsys

@@ -1,4 +1,4 @@
-"""Pictures that the tests of decoding, labels and batches draw."""
+"""Images drawn for the tests of decoding, labels and batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORMATS = {"a.jpg": "JPEG", "b.png": "PNG", "c.webp": "WEBP", "d.bmp": "BMP", "e
 
 
 def picture(path: Path, colour: Any = RED, size: Tuple[int, int] = (16, 12), mode: str = "RGB", **options: Any) -> Path:
-    """Writes a picture of one colour; the format follows from the extension."""
+    """Writes an image of one colour. The format follows from the extension."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path, **options)
     return path

@@ -1,4 +1,4 @@
-"""What tests of calibrated weights ask of a classifier's logits, and of the activations behind them."""
+"""What tests of calibrated weights require of a classifier's logits and of the activations before them."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_an_output_that_depends_on_the_image_by_less_than_the_tolerance_is_still
 
 
 def test_the_direction_of_rounding_is_not_judged_on_an_image_that_is_all_but_zero():
-    """Edge filters on an image of one colour: the reference is rounding itself."""
+    """Edge filters on an image of one colour: the reference is nothing but rounding."""
     tolerance = TABLE["fp32", "trained"]
     random = numpy.random.default_rng(0)
     reference = random.normal(size=(3, 50))

@@ -1,4 +1,4 @@
-"""Agreement: what its report says, to people and in the JSON."""
+"""Agreement: its report in the terminal and in the JSON."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def together(*parts):
 @settings(max_examples=60, deadline=None)
 @given(rows(least=1), rows(4), rows(4), some.floats(0, 0.3), some.randoms(use_true_random=False))
 def test_pairs_are_one_to_one_of_one_class_and_independent_of_the_order(shared, ours, theirs, share, random):
-    """For boxes that both sides have, moved a little on one side, and boxes that only one side has."""
+    """Boxes that both sides have, moved a little on one side, and boxes that only one side has."""
     actual, reference = together(shared, ours), together(theirs, moved(shared, share))
     pairs = match(actual, reference, iou(actual.boxes, reference.boxes))
     assert pairs, "without a pair nothing below could fail"

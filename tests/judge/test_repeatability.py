@@ -1,4 +1,4 @@
-"""Tests of repeatability as it is judged: bits, spread, the limit, and how many calls find which race."""
+"""Tests of the verdict on repeatability: bits, spread, the limit, and how many calls find which race."""
 
 from __future__ import annotations
 

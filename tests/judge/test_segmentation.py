@@ -34,7 +34,7 @@ def test_a_pixels_class_is_its_largest_logit():
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
 @pytest.mark.parametrize("where", [0, 1, 2])
 def test_a_pixel_with_a_logit_that_is_not_finite_has_no_class_and_is_refused(value, where):
-    """Even if eager has the same bad pixel, so that both sides look alike."""
+    """Even if eager has the same bad pixel, so that both sides look the same."""
     maps = numpy.stack([masks() == index for index in range(3)], axis=1).astype(numpy.float32)
     spoilt = maps.copy()
     spoilt[1, where, 0, 0] = value

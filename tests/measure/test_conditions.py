@@ -168,7 +168,7 @@ PYNVML = types.SimpleNamespace(
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A GPU of whose NVML the above is all there is."""
+    """A GPU whose NVML has only the above."""
     monkeypatch.setitem(sys.modules, "pynvml", PYNVML)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(uuid="abc"))
     nvml.handle.cache_clear()

@@ -1,4 +1,4 @@
-"""Tests of device time: what is queued in which order, by a GPU that only keeps a diary."""
+"""Tests of device time: what is queued in which order, on a fake GPU that only keeps a log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fixtures.measure import device_time
 
 @pytest.fixture
 def diary(monkeypatch):
-    """What the GPU was asked to do; an event is as late as what was queued before it, a call takes 2 ms."""
+    """A log of the GPU's work. An event completes after what was queued before it; a call takes 2 ms."""
     done = []
 
     class Event:

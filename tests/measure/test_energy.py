@@ -1,4 +1,4 @@
-"""Tests of energy: a counter that steps, sensors in files, and the reason where there is neither."""
+"""Tests of energy: a counter that steps, sensors in files, and the reason if neither exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fixtures.measure.energy import by_counter, by_sensors, ina_sensors, power_w
 
 
 class Gpu:
-    """Draws 100 W while calls of 10 ms run; its counter moves every 0.1 s."""
+    """Draws 100 W while calls of 10 ms run. Its counter is updated every 0.1 s."""
 
     now = 0.0
 
@@ -134,7 +134,7 @@ class Steady:
 
 
 class Broken:
-    """A proof that cannot be made."""
+    """A proof that fails to run."""
 
     @staticmethod
     def prove(run_device):

@@ -1,4 +1,4 @@
-"""Tests of the watch on heat and power: a trip in between is found, and a watch that died certifies nothing."""
+"""Tests of watching heat and power: a trip in between is found, and a watch that died proves nothing."""
 
 from __future__ import annotations
 

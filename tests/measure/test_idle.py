@@ -1,4 +1,4 @@
-"""Tests of waiting for idle threads: fake clocks show when it ends, a real thread that it is seen."""
+"""Tests of waiting for idle threads: fake clocks show when it ends, and a real thread is noticed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fixtures.measure import idle
 
 
 def waited(*shares):
-    """Steps taken where the process takes these shares of a core, the last for ever; and whether it came to rest."""
+    """(steps waited, whether it got idle) if the process uses these shares of a core in turn, the last one forever."""
     now, left, steps = [0.0, 0.0], list(shares), []
 
     def sleep(seconds):
@@ -34,7 +34,7 @@ def test_threads_that_never_rest_are_waited_for_half_a_second():
 
 
 def test_a_thread_that_spins_is_seen_and_its_end_too():
-    """By Python's own clocks; the thread counts, as a pool that waits for work does."""
+    """With Python's own clocks. The thread busy-waits, like a pool that waits for work."""
     stop = threading.Event()
     spinning = threading.Thread(target=lambda: [None for _ in iter(stop.is_set, True)])
     spinning.start()

@@ -1,4 +1,4 @@
-"""Tests of latency: a fake clock shows what is timed, what is thrown away, and when the rules end."""
+"""Tests of latency: a fake clock shows what is timed, what is discarded, and when the rules stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fixtures.measure.latency import PairedBlocks, Plan, extra_info, plan, speed
 
 
 class Clock:
-    """A clock that only moves when a call says so."""
+    """A clock that only calls advance."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -23,7 +23,7 @@ class Clock:
         return self.now
 
     def call(self, *seconds: float):
-        """A call that takes these seconds in turn, then the last one for ever."""
+        """A call that takes these seconds in turn, then the last one forever."""
         left = list(seconds)
 
         def run() -> None:

@@ -13,7 +13,7 @@ from fixtures.measure.module_times import Hook, module_profile, own_seconds
 
 
 class Waits(nn.Module):
-    """Takes so long."""
+    """Takes this long."""
 
     def __init__(self, seconds):
         super().__init__()

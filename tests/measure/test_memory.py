@@ -21,12 +21,12 @@ MIB = 2**20
 
 
 def allocate(mib: int) -> numpy.ndarray:
-    """So many MiB that are really resident."""
+    """This many MiB that are really resident."""
     return numpy.ones(mib * MIB, dtype=numpy.uint8)
 
 
 def in_worker(task):
-    """The task with a peak around what it does, read as `source` says; None where the kernel refuses that."""
+    """Wraps a task: calling it with a source returns the peak read from that; None if the kernel refuses it."""
 
     @functools.wraps(task)
     def run(source):
@@ -131,7 +131,7 @@ def test_on_the_cpu_there_is_no_device_memory():
 
 @pytest.fixture
 def jetson(tmp_path, monkeypatch):
-    """Sets the memory that a Jetson has available, in MiB, in a file like its /proc/meminfo."""
+    """Sets a Jetson's available memory, in MiB, in a file like its /proc/meminfo."""
 
     def available(mib):
         lines = {"MemTotal": 7600, "MemFree": mib - 500, "MemAvailable": mib, "Buffers": 10, "Cached": 10}
@@ -209,7 +209,7 @@ def test_a_worker_gives_back_what_it_frees():
 
 
 def held_growth(task):
-    """In a worker: by how much `held_bytes` grows while the task runs."""
+    """In a worker: the growth of `held_bytes` while the task runs."""
     memory.settle_heap()
     memory.held_bytes()
     before = memory.held_bytes()

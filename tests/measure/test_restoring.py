@@ -1,4 +1,4 @@
-"""Tests of calls that change their input in place: each measured one gets the input as it was."""
+"""Tests of calls that change their input in place: each measured call gets the original input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of steady calls and openings by a fake clock: how many, when memory is sampled, and what is kept."""
+"""Tests of steady calls and openings with a fake clock: how many, when memory is sampled, and what is kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ READING = Reading(1, None, None, None, None)
 
 
 class Machine:
-    """A clock that only calls move; each takes `call_s`, and a sample `read_s`."""
+    """A clock that only calls advance: each takes `call_s`, and a sample `read_s`."""
 
     def __init__(self, call_s, read_s=0.0):
         self.now, self.call_s, self.read_s, self.calls, self.read_at = 0.0, call_s, read_s, 0, []

@@ -1,4 +1,4 @@
-"""Tests of the instrument for several streams: threads that wait for each other, rates by shares of calls."""
+"""Tests of measuring several streams: threads that wait for each other, and rates by shares of calls."""
 
 from __future__ import annotations
 

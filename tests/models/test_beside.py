@@ -1,4 +1,4 @@
-"""Model files in two folders with helpers of the same name: each gets its own, whenever its code imports it."""
+"""Model files in two folders with helpers of the same name: each gets its own, no matter when its code imports it."""
 
 from __future__ import annotations
 

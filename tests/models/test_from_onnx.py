@@ -1,4 +1,4 @@
-"""An ONNX file as the model: what is assumed of it, and what is refused in one line."""
+"""An ONNX file as the model: what is assumed about it, and what is refused in one line."""
 
 from __future__ import annotations
 

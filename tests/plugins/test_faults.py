@@ -33,7 +33,7 @@ def arguments_of(root, folder, models, *arguments):
     return [*start, "--benchmark-max-time", "0.02", *arguments]
 
 
-# By model: how the message begins. Faults occur in the building process or in the suite's own.
+# By model: how the message starts. Faults occur in the building process or in the suite's own.
 FAULTS = {
     "hungry": "build of hungry onnxruntime_fp32 failed: RuntimeError: ",
     "device_hungry": "build of device_hungry onnxruntime_fp32 failed: OutOfMemoryError: CUDA out of memory",
@@ -46,7 +46,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def faulty(root, run_pytest, tmp_path_factory, once):
-    """One run of the check of numbers on a model for each fault, and one at the end that works."""
+    """One run of the agreement test on a model for each fault, and a last one that works."""
 
     def make():
         folder = tmp_path_factory.mktemp("faults")
@@ -116,7 +116,7 @@ def test_ctrl_c_saves_what_was_measured_and_leaves_nothing_behind(interrupted):
 
 
 def test_what_was_measured_is_on_the_disk_before_the_end(interrupted):
-    """It is all that is left if the suite's own process dies."""
+    """It is the only trace if the suite's own process dies."""
     rows = {row["name"] for row in interrupted[2]["benchmarks"]}
     assert {"test_latency[tiny-eager_fp32-1]", "test_latency[tiny-onnxruntime_fp32-1]"} <= rows
     assert interrupted[2]["suite"]["agreement"][0]["ok"] is True

@@ -56,7 +56,7 @@ CASES = """
 
 @pytest.fixture
 def hanging(pytester, root, monkeypatch):
-    """One run in which starting, calling and closing hang, with half a second of time; gives it and its cases."""
+    """One run in which starting, calling and closing hang, with a limit of half a second; returns it and its cases."""
     monkeypatch.setenv("PYTHONPATH", str(root))
     pytester.makeconftest(CONFTEST + SESSION)
     pytester.makepyfile(CASES)

@@ -1,4 +1,4 @@
-"""pytest-benchmark's table of some 230 columns is left out, also after Ctrl-C."""
+"""pytest-benchmark's table of some 230 columns is left out, even after Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--html: the page of a run is written when it ends, whatever its outcome, and refused early where it cannot be."""
+"""--html: the page of a run is written when the run ends, whatever its outcome, and refused early if it cannot be."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ ONE_TWIN = ("--models", "resnet18", "--twins", "onnxruntime_fp32")
 
 @pytest.fixture
 def suite(root, tmp_path, pytester):
-    """Runs `pytest benchmarks` with these options, in a process of its own as a user's command would; or collects."""
+    """Runs or collects `pytest benchmarks` with these options, in a process of its own like a user's command."""
 
     def run(*arguments, collect_only=True):
         where = ("-c", str(root / "pytest.ini"), "--rootdir", str(root), str(root / "benchmarks"))
@@ -32,7 +32,7 @@ def suite(root, tmp_path, pytester):
 
 @pytest.fixture
 def read(tmp_path, pytester):
-    """The settings that these options come to."""
+    """The settings that these options give."""
 
     def settings(*arguments):
         cache = () if "--engine-dir" in arguments else ("--engine-dir", str(tmp_path / "engines"))

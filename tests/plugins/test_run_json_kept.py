@@ -1,4 +1,4 @@
-"""Tests of a run's JSON that is there already, or that somebody else writes: nothing that was measured is lost."""
+"""Tests of a run's JSON that already exists, or that another run writes: nothing that was measured is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fixtures.plugins import run_json
 
 @pytest.fixture
 def ends(tmp_path, monkeypatch):
-    """Ends a run that found the file at its path as it is now; `meanwhile` is called before. Gives what it says."""
+    """Ends a run that found the file at its path as it is now. meanwhile: called before that. Returns the messages."""
     path = tmp_path / "out.json"
     monkeypatch.setattr(run_json, "document", lambda config: {"run": "this one"})
     monkeypatch.setattr(run_json.tempfile, "mkdtemp", lambda prefix: str(tmp_path / "rescue"))

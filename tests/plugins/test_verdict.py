@@ -1,4 +1,4 @@
-"""The verdict at the end of a run: what decides on the whole run stands last, and nothing is cut."""
+"""The verdict at the end of a run: what decides the whole run comes last, and nothing is cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REASON = "preprocess of mine fails for every image of the folder, see my_models.
 
 
 class Reporter:
-    """Of pytest's terminal reporter what the verdict needs, 40 characters wide."""
+    """The parts of pytest's terminal reporter that the verdict needs, 40 characters wide."""
 
     isatty = True
     _tw = SimpleNamespace(fullwidth=40)
@@ -30,7 +30,7 @@ class Reporter:
         self.text += text
 
     def write_line(self, text):
-        """As pytest's: where the progress of the tests has no newline yet, it begins with one."""
+        """Like pytest's: starts with a newline if the progress of the tests has none yet."""
         self.text += f"\n{text}\n"
 
 

@@ -21,7 +21,7 @@ from tests.helpers import pretended
 
 
 class Scaled(nn.Module):
-    """What it multiplies by is in no state dict and in no attribute; without a scale it draws at random."""
+    """Multiplies by a scale that is in neither a state dict nor an attribute; without one it draws at random."""
 
     scale: object = 1.0
 
@@ -37,7 +37,7 @@ class Scaled(nn.Module):
 
 @pytest.fixture
 def running(tmp_path, monkeypatch):
-    """A running model of the user's own, and the engines that its pretended workers have built."""
+    """A running model of the user's own, and the engines that its fake workers have built."""
     monkeypatch.setattr(Scaled, "scale", 1.0)
     built = []
 

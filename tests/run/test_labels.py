@@ -1,4 +1,4 @@
-"""Tests of which labels a model takes: the suite's own images are labelled with ImageNet's classes."""
+"""Tests of which labels a model uses: the suite's own images are labelled with ImageNet's classes."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ TERMINAL = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=lambda name:
 
 @pytest.fixture
 def model(tmp_path):
-    """What `reference` needs of a running model: a dozen grey images, one of them bright."""
+    """The parts of a running model that `reference` needs: a dozen grey images, one of them bright."""
     for place, grey in enumerate(GREYS):
         Image.new("RGB", (4, 4), (grey,) * 3).save(tmp_path / f"{place:02}.png")
     judged = Judged(image_folder.list_images(tmp_path), preprocess)

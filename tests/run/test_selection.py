@@ -1,4 +1,4 @@
-"""Patterns in --models: what they match, in which order, and what is said if they match nothing."""
+"""Patterns in --models: what they match, in which order, and the error if they match nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where torch computes on the host its calls are timed apart from its memory, whose measuring slows them."""
+"""Where torch computes on the host, calls are timed separately, because measuring memory slows them down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers import pretended
 
 
 def running_on(run_device, asked):
-    """A running model whose workers only pretend; `asked` gets what each was to do."""
+    """A running model with fake workers. asked: gets each one's task."""
 
     def work(title, task, job, *path):
         asked.append(task)

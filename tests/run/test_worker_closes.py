@@ -1,4 +1,4 @@
-"""A worker closes its twin whatever happens: what a twin holds on disk or a device would stay behind."""
+"""A worker closes its twin whatever happens. Otherwise its files or device memory would be left behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STORED = TWINS["onnxruntime_fp32"].module
 
 
 class Failing:
-    """A twin whose call fails from the given one on; `closed` counts how often it was closed."""
+    """A twin whose calls fail from the given one on. closed: counts how often it was closed."""
 
     def __init__(self, from_call):
         self.calls, self.closed, self.from_call = 0, 0, from_call

@@ -1,4 +1,4 @@
-"""Detectors and segmenters in the whole suite, as users run it: a right twin, and one that sees shifted pictures."""
+"""Detectors and segmenters in the whole suite, as users run it: a correct twin, and one that sees shifted images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODELS = ("tiny_detector", "shifted", "tiny_segmenter")
 
 @pytest.fixture(scope="module")
 def ran(root, run_pytest, tmp_path_factory):
-    """Numbers, boxes and masks alone, on eight images, each with its picture."""
+    """Only numbers, boxes and masks, on eight images, each with its drawing."""
     folder = tmp_path_factory.mktemp("dense")
     (folder / "images").mkdir()
     for path in sorted((root / "images").glob("*.jpg"))[::8]:

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def sealed(root, run_pytest, tmp_path_factory, once):
-    """One run with cache and JSON on that disk; gives it, the folder, and the JSON that it says where to find."""
+    """One run with cache and JSON on that disk. Returns it, the folder, and the JSON from where the run says it is."""
     return once("sealed_disk", lambda: sealed_run(root, run_pytest, tmp_path_factory.mktemp("sealed")))
 
 

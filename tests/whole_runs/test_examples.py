@@ -1,4 +1,4 @@
-"""The example files of benchmarks/examples/ through the suite; those of other packages where these are installed."""
+"""The suite on the files of benchmarks/examples/, including those for other packages if these are installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXAMPLES = "benchmarks/examples"
 
 
 def needs(package):
-    """Skips a test where the package is not installed. Looked up, not imported: the run imports it."""
+    """Skips a test if the package is not installed. It is looked up, not imported, because the run imports it."""
     missing = importlib.util.find_spec(package) is None
     return pytest.mark.skipif(missing, reason=f"{package} is not installed; pip install {package}")
 

@@ -1,4 +1,4 @@
-"""Tests that only --weights pretrained reaches for the network; test_network_run.py runs the suite without one."""
+"""Tests that only --weights pretrained uses the network; test_network_run.py runs the suite without one."""
 
 from __future__ import annotations
 

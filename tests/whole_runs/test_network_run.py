@@ -1,4 +1,4 @@
-"""Tests that a whole run with calibrated weights, or with a folder of them, asks nothing of the network."""
+"""Tests that a whole run with calibrated weights, or with a folder of them, does not use the network."""
 
 from __future__ import annotations
 

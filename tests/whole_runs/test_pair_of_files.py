@@ -49,7 +49,7 @@ def scaled(path, factor=1.0, classes=5, size=4, names=("pixels", "scores"), batc
 
 @pytest.fixture(scope="module")
 def equal(pair):
-    """Two files that are equal but for their names; the reference's batch is open."""
+    """Two files that differ only in their names. The reference's batch size is open."""
     reference = scaled(pair.folder / "model.onnx", batch="batch")
     engine = scaled(pair.folder / "team.onnx", names=("x", "y"))
     return pair(reference, engine, "--html", pair.folder / "page.html")

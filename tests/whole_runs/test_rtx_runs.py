@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-DRIVER = "DRIVER_OF_THE_DOUBLE"  # As the model file reads it, which only a run of its own may import.
+DRIVER = "DRIVER_OF_THE_DOUBLE"  # Read by the model file, which only a separate run may import.
 REFUSED = "is rejected and rebuilt"
 
 

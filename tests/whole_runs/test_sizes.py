@@ -1,4 +1,4 @@
-"""Tests of whole runs on models of open height and width: rows, mutants, comparison, and what is refused."""
+"""Tests of whole runs on models of variable height and width: rows, mutants, comparison, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TWIN = "onnxruntime_fp32"
 
 @pytest.fixture(scope="module")
 def suite(root, run_pytest, testrun_folder, tmp_path_factory):
-    """Runs `pytest benchmarks` on models of tests/model_files; gives the finished process and the JSON's path."""
+    """Runs `pytest benchmarks` on models of tests/model_files; returns the finished process and the JSON's path."""
 
     def run(models, *arguments):
         out = tmp_path_factory.mktemp("run") / "out.json"

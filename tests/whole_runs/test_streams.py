@@ -15,7 +15,7 @@ TWIN = "onnxruntime_fp32"
 
 @pytest.fixture(scope="module")
 def suite(root, run_pytest, testrun_folder, tmp_path_factory):
-    """Runs `pytest benchmarks` on a model of tests/model_files; gives the finished process and the JSON's path."""
+    """Runs `pytest benchmarks` on a model of tests/model_files; returns the finished process and the JSON's path."""
 
     def run(model, *arguments):
         out = tmp_path_factory.mktemp("run") / "out.json"

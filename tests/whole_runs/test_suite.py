@@ -1,4 +1,4 @@
-"""Tests of the whole suite as users run it, on models that build in no time, with what goes wrong injected."""
+"""Tests of the whole suite as users run it, on models that build in no time, with injected faults."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_outputs_are_saved_for_each_image(again):
 
 @pytest.fixture(scope="module")
 def trusting(faulty, suite, once):
-    """The model that works with an engine from outside, which is held against a second build of it."""
+    """The working model with an engine from outside, compared with a second build of it."""
     (engine,) = suite.cache.glob("tiny-onnxruntime_fp32-b1-*/artefact.onnx")
     arguments = ("tiny", "--trust-engine", engine, "--build-twice", "-k", "startup or latency")
     return once("trusting", lambda: suite(*arguments))

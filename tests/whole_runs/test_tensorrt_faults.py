@@ -1,4 +1,4 @@
-"""Tests of what goes wrong with TensorRT in a whole run, on the executing double: each fault costs its case alone."""
+"""Tests of TensorRT faults in a whole run, on the executing double: each fault fails only its own case."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def faulty(root, run_pytest, tmp_path_factory, once):
-    """One run of the check of numbers on a model for each fault, and one at the end that works."""
+    """One run of the agreement test on a model for each fault, and a last one that works."""
     return once("tensorrt_faults", lambda: faulty_run(root, run_pytest, tmp_path_factory.mktemp("tensorrt_faults")))
 
 

@@ -24,7 +24,7 @@ class Blur(torch.nn.Module):
 
 
 class Stale:
-    """Gives what it gave at the size before in the first call after a switch."""
+    """In the first call after a switch, returns its output for the previous size."""
 
     def __init__(self):
         self.last = self.shape = None

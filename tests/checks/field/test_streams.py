@@ -1,4 +1,4 @@
-"""Tests of the check of streams, on contexts that share what each must have for itself."""
+"""Tests of the check of streams, on contexts that share what each must have of its own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OneBuffer:
 
 
 class OneScratch:
-    """Contexts with outputs of their own and one scratch memory, which the next call overwrites half-way."""
+    """Contexts with outputs of their own but one scratch memory, which the next call overwrites halfway."""
 
     scratch = torch.zeros(1, 48)
 

@@ -1,4 +1,4 @@
-"""The headline of a single run says what was found, in words that the run supports."""
+"""The headline of a single run says what was found, and no more than the run supports."""
 
 from __future__ import annotations
 

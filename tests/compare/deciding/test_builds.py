@@ -1,4 +1,4 @@
-"""Runs with --build-only against each other: engine size, build time and layers of the network."""
+"""Comparing runs with --build-only: engine size, build time and layers of the network."""
 
 from __future__ import annotations
 

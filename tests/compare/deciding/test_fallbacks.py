@@ -1,4 +1,4 @@
-"""Layers that an accelerator leaves to the GPU, against each other; energy, heat and soaks in a comparison."""
+"""Layers that an accelerator leaves to the GPU, energy, heat and soaks in a comparison."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_their_share_can_be_gated_by_itself(compared):
 
 
 def using(joules):
-    """A run whose twin uses so much energy per image."""
+    """A run whose twin uses this much energy per image."""
     run = data.document()
     data.benchmark(run, *TWIN)["extra_info"]["energy_per_image_j"] = joules
     return run

@@ -1,4 +1,4 @@
-"""A history: its change point, what its runs' own scatter forbids to say, and what only all of its runs can decide."""
+"""A history: its change point, steps within the scatter of its runs, and what only all of its runs can decide."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_step_down_is_not_a_break():
 
 
 def test_a_run_that_moves_back_and_forth_is_not_named():
-    """As in two equal runs of the suite that were copied by turns: the old rule named the last of the slow ones."""
+    """Two equal runs of the suite, copied in turn: the old rule named the last of the slow ones."""
     report = history([1.0, 1.6, 0.95, 1.6, 1.0, 1.6])
     assert (latency(report).verdict, report.decision.outcome) == (UNSURE, UNDECIDED)
     assert "scatter by" in latency(report).note

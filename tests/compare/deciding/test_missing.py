@@ -38,7 +38,7 @@ def test_a_case_that_is_skipped_or_fails_counts_with_its_reason(compared, outcom
     data.row(document, "cases", *TWIN).update(outcome=outcome, reason="no TensorRT here")
     assert compared(data.document(), document) == 1
     assert "no TensorRT here" in compared.out
-    # What the base had too is nothing new; a failure is listed.
+    # What the base also had is not new. A failure is listed.
     assert compared(document, document) == 0
     listed = [(change["what"], change["counts"]) for change in compared.report["changes"]]
     assert listed == ([("skipped", False)] if outcome == "skipped" else [("failed in both", False)])
@@ -79,4 +79,4 @@ def test_what_failed_in_the_base_is_missed_where_it_no_longer_runs(compared):
     gone = data.document(seed=1)
     gone["suite"]["cases"].remove(data.row(gone, "cases", *TWIN))
     assert compared(base, skipped) == compared(base, gone) == 1
-    assert compared(skipped, gone) == 0  # What never ran cannot be missed.
+    assert compared(skipped, gone) == 0  # What never ran cannot be missing.

@@ -1,4 +1,4 @@
-"""What a comparison comes to on runs that once were misjudged: upgrades, contention, threads, processors, processes."""
+"""Outcomes of comparing runs that were once misjudged: upgrades, contention, threads, processors, processes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_another_number_of_threads_is_not_comparable_on_a_cpu(compared):
     assert "threads: 2 in the base, 4 in the new run" in compared.out
     assert compared(on_cpu(2.0), on_cpu(1.8, seed=1)) == 0
     assert compared(on_cpu(torch_threads=2), on_cpu(1.9, seed=1)) == 0
-    # Contention hides it: then the runs do not say.
+    # Contention hides it, so the runs cannot decide.
     crowded = on_cpu(1.0, seed=1)
     for clock in crowded["suite"]["clocks"].values():
         clock["others_cpu_share"] = 0.4
@@ -96,7 +96,7 @@ def test_a_slow_down_in_every_one_of_several_processes_is_found(compared, tmp_pa
         for seed in range(6):
             data.write(tmp_path / side, f"{seed}.json", data.slow_down(on_cpu(2.0, seed=seed), factor, *TWIN))
     assert main([str(tmp_path / "base"), str(tmp_path / "new")]) == 1
-    # Processes of equal runs are now fast, now slow: two of each may all be on one side.
+    # Processes of equal runs are sometimes fast and sometimes slow: both slow ones may be on the same side.
     few = [data.write(tmp_path, f"{side}.json", on_cpu(2.0)).parent / side for side in ("base", "new")]
     for folder in few:
         for seed in range(2, 6):
@@ -121,7 +121,7 @@ def test_how_many_processes_are_enough(cases, needed):
 
 
 def test_processes_of_two_modes_raise_no_false_alarm():
-    """Equal runs, each process of which is fast or slow by the toss of a coin."""
+    """Equal runs in which each process is fast or slow at random."""
     noise = numpy.random.default_rng(0)
     alarms = 0
     for _ in range(3000):

@@ -60,7 +60,7 @@ def test_golden_outputs_that_vanished_or_are_no_numbers_count(compared, outputs)
 
 
 def test_golden_outputs_that_hold_none_are_refused(compared, outputs):
-    """A run that answered nothing, or a file of something else, must not pass for one without a drift."""
+    """A run without outputs, or a file of something else, must not pass as one without drift."""
     full, empty = outputs("full.npz", **EAGER), outputs("empty.npz")
     numpy.savez(full.replace("full", "other"), a=numpy.zeros(3))
     runs = data.document(), data.document(seed=1)

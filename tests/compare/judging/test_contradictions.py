@@ -22,7 +22,7 @@ BASE = run_of(data.document(models=("resnet18",)), "base")
 
 @st.composite
 def new_runs(draw):
-    """A run in which each twin and its control moved by factors of their own, on a machine that may have changed."""
+    """A run in which each twin and its control changed by different factors, on a machine that may have changed."""
     document = data.document(
         models=("resnet18",),
         seed=draw(st.integers(1, 5)),
@@ -80,7 +80,7 @@ def test_headline_rows_and_notes_say_the_same(new):
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.floats(1.5, 50), st.floats(0.02, 50))
 def test_a_longer_time_is_never_shown_as_a_shorter_one(twin, eager):
-    """Once «14.2 → 4.51 ms, × 7.04» was shown, where the control had moved further than the twin."""
+    """A report once showed "14.2 → 4.51 ms, × 7.04", because the control had changed by more than the twin."""
     document = data.slow_down(data.document(models=("resnet18",), seed=1), twin, *TWIN, eager=eager)
     report = make_report([BASE, run_of(document, "new")], GATE, allow_different=False)
     (found,) = [f for f in report.comparison.judgements if f.metric is TIMED[0] and f.name.case == " ".join(TWIN)]

@@ -89,7 +89,7 @@ def test_as_many_blocks_of_decoding_as_of_the_twin():
 
 
 def paced(pace, share, noise=0.01, seed=0, growth=1.0):
-    """A timing on a machine whose pace changes from block to block, of which the twin feels this share."""
+    """A timing on a machine whose speed changes from block to block. The twin changes by this share of that."""
     random = numpy.random.default_rng(seed)
     eager = numpy.array(pace) + random.normal(0, noise, len(pace))
     twin = share * numpy.array(pace) + random.normal(0, noise, len(pace)) + math.log(growth)

@@ -1,4 +1,4 @@
-"""python -m twins.compare where the GPU decides how long a call takes: its own kernel is the control, not eager."""
+"""python -m twins.compare where the GPU determines a call's time: its own kernel is the control, not eager."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def slower(factor: float, eager: float = 1.0):
 def test_a_slower_twin_is_found_though_eager_became_slower_too(judged):
     base, new = data.on_gpu(data.document(), *TWIN), data.on_gpu(slower(SLOWER, eager=SLOWER), *TWIN)
     assert judged(base, new)[1]["verdict"] == "WORSE"
-    # By eager alone it would be the machine.
+    # Judged by eager alone, it would be the machine.
     assert judged(data.document(), slower(SLOWER, eager=SLOWER))[1]["verdict"] != "WORSE"
 
 
@@ -56,7 +56,7 @@ def test_what_the_control_kernel_saw_too_is_the_machines_doing(judged):
     assert found["note"].startswith(
         "the GPU's control kernel changed by +12.0%, which is due to the machine: judged by the adjusted"
     )
-    # A twin that lost far more than the clock did has lost it itself.
+    # A twin that became far slower than the clock explains is slower itself.
     assert judged(base, data.on_gpu(slower(1.5), *TWIN, control_s=4e-4 * SLOWER))[1]["verdict"] == "WORSE"
 
 
@@ -101,11 +101,11 @@ def test_invocations_in_a_folder_keep_the_gpus_times(judged, tmp_path):
     bare = copy.deepcopy(data.document(seed=3))
     data.write(folder, "3.json", bare)
     (timing,) = [t for name, t in load_run(folder, print).timings.items() if (name.model, name.twin) == TWIN]
-    assert timing.gpu is None  # One invocation does not say: then none of them counts.
+    assert timing.gpu is None  # If one invocation lacks the figure, none of them counts.
 
 
 def with_gpu_time(seconds, seed=1, scatter=0.002, wall=1.0, blocks=True):
-    """A run whose twin keeps the GPU busy for so long, measured in ten blocks."""
+    """A run whose twin keeps the GPU busy for this long, measured in ten blocks."""
     run = data.slow_down(data.document(seed=seed), wall, *TWIN)
     noise = numpy.random.default_rng(seed)
     extra = data.benchmark(run, *TWIN)["extra_info"]
@@ -152,7 +152,7 @@ def test_what_disturbed_the_calls_does_not_disturb_the_gpus_time(tmp_path, capsy
 
 
 def test_the_control_of_the_gpus_time_is_the_kernel_as_it_was_last(tmp_path, capsys):
-    """The blocks of the GPU's time are measured after the calls: the kernel before them says nothing."""
+    """The blocks of GPU time are measured after the calls, so the control kernel before them does not matter."""
     base, new = with_gpu_time(1e-3, seed=0), with_gpu_time(1.1e-3)
     for run, (before_s, after_s) in ((base, (6e-4, 4e-4)), (new, (4e-4, 4.4e-4))):
         moments = {"before": {"control_s": before_s}, "after": {"control_s": after_s}}

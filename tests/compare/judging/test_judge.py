@@ -32,7 +32,7 @@ def name_of(pair, metric):
 
 
 def judged(metric, base, new):
-    """The judgement, which in any case carries both figures: of blocks their middle, near the median of the calls."""
+    """The judgement, which always has both figures: the blocks' middle, which is near the median of the calls."""
     pair = pair_of(base, new)
     name = name_of(pair, metric)
     found = judge(pair, metric, name)

@@ -1,4 +1,4 @@
-"""Layers of two runs: how they are paired, and which are said to have changed."""
+"""Layers of two runs: how they are paired, and which are reported as changed."""
 
 from __future__ import annotations
 

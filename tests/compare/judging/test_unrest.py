@@ -31,7 +31,7 @@ def test_a_machine_that_changed_is_named_and_the_speed_up_judged(compared):
     assert compared.verdict("latency_p50_s") != "WORSE"
     assert "The machine's speed changed: eager is 1" in compared.out
     assert "slower than in the base on orin" in compared.out
-    # A twin that is slower than the machine explains is still found.
+    # A twin that is slower than the machine explains is found anyway.
     assert compared(data.document(), data.slow_down(document, 1.1, *TWIN)) == 1
 
 
@@ -62,7 +62,7 @@ def test_where_everything_is_slower_it_is_the_machine_or_the_new_software(compar
 
 
 def test_a_machine_that_changed_a_lot_leaves_more_in_doubt(compared):
-    """Work that competes for the processor slows eager and twin by unlike factors."""
+    """Work that competes for the processor slows eager and twin by different factors."""
     assert compared(data.document(), data.slow_down(data.document(seed=1), 1.7, *TWIN, eager=1.5)) == 0
     assert compared.verdict("latency_p50_s") == "UNSURE"
     assert compared(data.document(), data.slow_down(data.document(seed=1), 3, *TWIN, eager=1.5)) == 1
@@ -109,7 +109,7 @@ def test_an_unstable_run_makes_no_case_worse_and_says_why(compared, which):
     ("twin", "eager"), [(1.0, 1.0), (0.5, 1.0), (1.7, 1.0), (9.0, 1.0), (9.0, 2.5), (3.9, 0.4), (1.7, 1.7)]
 )
 def test_a_row_that_a_run_calls_unreliable_is_unsure_whatever_the_factor(compared, twin, eager, reason):
-    """Also where it seems the same: a slow-down may hide behind a base that was disturbed."""
+    """Even if it looks the same: a slow-down may hide behind a base that was disturbed."""
     new = data.slow_down(data.document(seed=1), twin, *TWIN, eager=eager)
     data.benchmark(new, *TWIN)["extra_info"].update(stable=False, unstable_reason=reason)
     assert compared(data.document(), new) == 0
@@ -126,7 +126,7 @@ def test_too_few_rounds_excuse_nothing(compared):
 
 
 def test_a_peak_barely_beyond_the_limit_is_unsure(compared):
-    """Of equal runs the host's peak differs by up to 12 %."""
+    """The host's peak differs by up to 12 % between equal runs."""
     for growth, verdict, code in ((1.09, "SAME", 0), (1.12, "UNSURE", 0), (1.2, "WORSE", 1)):
         grown = changed("startup", host_run_peak_bytes=int(200 * data.MIB * growth))
         assert compared(data.document(), grown) == code
@@ -138,7 +138,7 @@ def test_a_peak_barely_beyond_the_limit_is_unsure(compared):
     "key", ["torch", "cuda", "cudnn", "jetpack", "tensorrt", "tensorrt_rtx", "driver", "onnxruntime", "l4t"]
 )
 def test_eager_is_not_a_control_across_versions(compared, key):
-    """A newer torch may speed eager up or slow it down: neither excuses the twin nor accuses it."""
+    """A newer torch may make eager faster or slower. Neither makes the twin better or worse."""
     newer = data.document(seed=1, **{key: "99"})
     assert compared(data.document(), data.slow_down(newer, 1.3, *TWIN, eager=1.3)) == 1
     assert compared.verdict("latency_p50_s") == "WORSE"

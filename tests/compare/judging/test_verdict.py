@@ -44,12 +44,12 @@ def test_a_shift_is_found_with_its_interval():
 def test_a_shift_is_the_same_twice_and_of_a_run_with_itself_none():
     assert shift(timing(0), timing(1), twin_s) == shift(timing(0), timing(1), twin_s)
     assert shift(timing(0), timing(0), twin_s).log == 0
-    # Though they are the same numbers, another run would have given others.
+    # The numbers are the same, but another run would have given different ones.
     assert shift(timing(0), timing(0), twin_s).error > 0.01
 
 
 def test_the_same_shift_is_reckoned_once():
-    """Two runs of 100 cases take seconds otherwise, most of them for what is already known."""
+    """Otherwise two runs of 100 cases take seconds, most of it for what is already known."""
     shift.cache_clear()
     assert shift(timing(0), timing(1), twin_s) is shift(timing(0), timing(1), twin_s)
 
@@ -90,7 +90,7 @@ def test_a_file_without_rounds_is_judged_by_its_quartiles_and_one_without_them_n
     assert shift(timing(0), Timing(0.0022, None, ()), twin_s) is None
     assert (
         shift(timing(0), Timing(0.002, None, (Blocks((0.002, 0.002), ()),)), twin_s) is None
-    )  # Two blocks tell nothing.
+    )  # Two blocks prove nothing.
 
 
 @pytest.mark.parametrize(

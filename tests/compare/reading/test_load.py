@@ -163,7 +163,7 @@ def test_documents_of_another_kind_in_a_folder_are_left_out_with_a_line(tmp_path
     assert load_run(tmp_path, messages.append).facts["jetpack"] == "6.2"
     assert main([str(tmp_path)]) == 0
     assert capsys.readouterr().err.count("; left out\n") == 2
-    (tmp_path / "run.json").write_text("[")  # Damaged is not of another kind: a run may be missing.
+    (tmp_path / "run.json").write_text("[")  # A damaged file may be a run, so it is not skipped like other files.
     assert main([str(tmp_path)]) == 2
     (tmp_path / "run.json").unlink()
     assert main([str(tmp_path)]) == 2
@@ -181,7 +181,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("fields", FOREIGN.values(), ids=FOREIGN.keys())
 def test_another_project_s_benchmarks_never_stop_a_folder(tmp_path, fields):
-    """Read as what they are where that is possible, and left out with a line where it is not."""
+    """Read correctly if possible, otherwise left out with a line."""
     data.write(tmp_path, "run.json", data.document())
     foreign = data.plain(data.document())
     foreign["benchmarks"][0].update(fields)
@@ -227,7 +227,7 @@ def test_names_are_fit_to_be_printed():
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from(LEAVES), ANYTHING), min_size=1, max_size=3))
 def test_any_value_anywhere_is_compared_or_refused_in_one_line(changes):
-    """Mutates a run as a hand, a crash or an attacker would, and compares it with itself and with the whole one."""
+    """Mutates a run as a user, a crash or an attacker would, and compares it with itself and with the whole one."""
     document = json.loads(json.dumps(SMALL))
     for path, value in changes:
         place = document
@@ -236,7 +236,7 @@ def test_any_value_anywhere_is_compared_or_refused_in_one_line(changes):
                 place = place[key]
             place[path[-1]] = value
         except (KeyError, IndexError, TypeError):
-            continue  # An earlier change took this place away.
+            continue  # An earlier mutation removed this place.
     gate = parse_gate(DEFAULT_FAIL_ON)
     try:
         runs = [run_of(SMALL, "whole"), run_of(document, "mutant")]

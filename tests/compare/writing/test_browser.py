@@ -28,7 +28,7 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture
 def opened(chromium, tmp_path):
-    """Opens the report on documents; fails at the end where the page logged or asked for anything."""
+    """Opens the report on documents. Fails at the end if the page logged or requested anything."""
 
     def open_page(*documents):
         page = tmp_path / "page.html"
@@ -180,7 +180,7 @@ def test_on_paper_nothing_is_cut(opened):
 @pytest.mark.parametrize("documents", [1, 4])
 def test_one_run_and_a_history_open_without_an_error(opened, documents):
     page = opened(*(data.document(seed=seed) for seed in range(documents)))
-    # The charts of a single run are drawn twice: for a desk and for a phone.
+    # The charts of a single run are drawn twice: for a desktop and for a phone.
     assert page.run("return document.querySelectorAll('figure svg').length") == {1: 8, 4: 7}[documents]
     shown = "[...document.querySelectorAll('figure svg')].filter(svg => svg.getClientRects().length)"
     assert page.run(f"return {shown}.length") == {1: 4, 4: 7}[documents]

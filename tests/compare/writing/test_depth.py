@@ -1,4 +1,4 @@
-"""The errors of modules, as they are read from a run and drawn on its page."""
+"""The errors of modules: reading them from a run and drawing them on its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of layers, in words: on the terminal, in markdown, JSON and on the page; and the pages of single runs."""
+"""Changes of layers in words: in the terminal, in markdown, JSON and on the page; and the pages of single runs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def compared(tmp_path, capsys):
 
 @pytest.fixture
 def regression():
-    """(base, new) of which layer3 of a twin is slower and in another precision."""
+    """(base, new). In new, layer3 of a twin is slower and in another precision."""
     new = data.slow_down(data.document(seed=1), 1.3, "resnet18", "tensorrt_fp16")
     return with_layers(data.document(), LAYERS), with_layers(new, slower(LAYERS))
 

@@ -1,4 +1,4 @@
-"""fixtures/compare tells: terminal, markdown, HTML, JSON; everything that comes from a run stays text."""
+"""fixtures/compare reports: terminal, markdown, HTML, JSON. Everything that comes from a run stays text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def regression():
 
 
 def hostile(name):
-    """Two runs in which everything that a user or a file can name is the given name."""
+    """Two runs in which everything that a user or a file can name has the given name."""
     document = data.document(models=("resnet18",), **dict.fromkeys(("node", "gpu", "jetpack", "tensorrt"), name))
     document["benchmarks"][0]["name"] = name
     text = json.dumps(document).replace('"resnet18"', json.dumps(name)).replace("bee_00.jpg", json.dumps(name)[1:-1])
@@ -208,7 +208,7 @@ def test_markdown_fits_a_comment_however_many_cases():
 
 
 def test_markdown_fits_a_comment_however_many_runs():
-    """With names and reasons as long as they may be; the base and the newest runs are its columns."""
+    """With the longest names and reasons. The base and the newest runs are its columns."""
     base, *runs = (data.document(models=("resnet18",), seed=s, torch=f"2.{s}{'x' * 190}") for s in range(60))
     for run in runs:
         for row in run["suite"]["cases"]:

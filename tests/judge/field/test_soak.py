@@ -67,7 +67,7 @@ def test_growth_in_only_some_parts_is_not_a_leak(name):
 
 
 def test_thirty_processes_that_wander_raise_no_alarm():
-    """Each sample adds or returns up to eight pages; their sum wanders by a quarter of a MiB."""
+    """Each sample adds or returns up to eight pages. Their sum varies by a quarter of a MiB."""
     wandering = [numpy.cumsum(numpy.random.default_rng(seed).integers(-8, 9, SAMPLES)) * 4096 for seed in range(30)]
     assert [found(held).leaks for held in wandering] == [False] * 30
 

@@ -1,4 +1,4 @@
-"""Tests of the verdict on streams: same bits as serial calls, or within what serial calls themselves vary."""
+"""Tests of the verdict on streams: same bits as serial calls, or within the variation of serial calls."""
 
 from __future__ import annotations
 
