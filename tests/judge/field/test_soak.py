@@ -138,7 +138,7 @@ def test_a_report_says_what_grows_by_how_much_and_what_to_do():
     leaking, flat = found(4 * KIB * CALLS), found(noise(1))
     text = verdict(1.0, host=leaking, reopened_host=flat).report("resnet18 x_fp32, soaked")
     assert text.splitlines()[0] == "resnet18 x_fp32, soaked: host memory per call grows by 4.0 KiB"
-    assert "expected   at most 512.0 KiB in all" in text and text.splitlines()[-1].startswith("Look for what each call")
+    assert "expected   at most 512.0 KiB in total" in text and text.splitlines()[-1].startswith("Look for what each")
     only_openings = verdict(1.0, host=flat, reopened_host=leaking).report("")
     assert "host memory per opening" in only_openings and "close()" in only_openings.splitlines()[-1]
     changed = verdict(1.0, 2.0, host=flat).report("")
