@@ -62,7 +62,7 @@ def test_samples_are_kept_for_a_chart(run):
     row = soaked(run[1], "tight", ENGINE)
     lengths = {len(values) for values in row["samples"].values()}
     assert lengths == {len(row["samples"]["at_s"])} and 25 <= min(lengths) <= 62
-    assert row["samples"]["calls"][-1] == row["calls"] and row["seconds"] >= 6
+    assert row["samples"]["calls"][-1] == row["calls"] and row["seconds"] > 5.5
 
 
 def test_the_summary_has_a_table_of_soaks(run):
