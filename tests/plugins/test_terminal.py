@@ -102,7 +102,10 @@ def test_nothing_is_wider_than_the_terminal(seen):
 def test_the_verdict_comes_last_and_pytest_benchmark_s_table_not_at_all(seen):
     lines = [line for line in seen[1].split("\n") if line.strip()]
     assert re.match(r"=+ \d passed, \d+ deselected in", lines[-1])
-    assert re.fullmatch(r"=+ verdict =+", lines[-4])
-    assert lines[-3].startswith(" PASS slow eager_fp32: 2 tests passed")
-    assert lines[-2].startswith(" PASS slow onnxruntime_fp32: 3 tests passed")
+    (heading,) = [place for place, line in enumerate(lines) if re.fullmatch(r"=+ verdict =+", line)]
+    # Reasons that a loaded machine adds may continue on lines of their own.
+    verdicts = [line for line in lines[heading + 1 : -1] if not line.startswith("      ")]
+    assert [line.partition(" test")[0] for line in verdicts] == [
+        " PASS slow eager_fp32: 2", " PASS slow onnxruntime_fp32: 3"
+    ]  # fmt: skip
     assert "Rounds" not in seen[1] and "StdDev" not in seen[1]
