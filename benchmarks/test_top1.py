@@ -13,7 +13,7 @@ from twins.models.zoo import categories
 
 @pytest.mark.task("classification")
 def test_top1(model, twin, session, record):
-    """A flip is excused only if eager's best classes are nearly tied; see `twins.judge.decisions`."""
+    """A flip is excused only if eager hardly prefers its class to the twin's; see `twins.judge.decisions`."""
     logits, reference = (outputs[model.judged_output] for outputs in (twin.outputs, model.reference))
     names = categories(model.spec)
     verdict = top1(logits, reference, twin.tolerance, model.image_names, names)
