@@ -10,7 +10,7 @@ import pytest
 from fixtures.plugins import header
 
 
-def config_of(root, here="/work/mine", width=80, **options):
+def config_of(root, here="/home/mine", width=80, **options):
     reporter = SimpleNamespace(isatty=True, _tw=SimpleNamespace(fullwidth=width))
     return SimpleNamespace(
         rootpath=Path(root), invocation_params=SimpleNamespace(dir=Path(here)),
@@ -18,7 +18,7 @@ def config_of(root, here="/work/mine", width=80, **options):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("root, here", [("/work/mine", "/work/mine"), ("/work", "/work/mine/tests")])
+@pytest.mark.parametrize("root, here", [("/home/mine", "/home/mine"), ("/home", "/home/mine/tests")])
 def test_a_root_of_ones_own_needs_no_line(root, here):
     assert header._other_root(config_of(root, here)) == []
     assert header._other_root(config_of("/elsewhere", rootdir="/elsewhere")) == []
